@@ -1,0 +1,5 @@
+"""The frozen MM stack on current PyTorch."""
+
+
+def activate() -> None:
+    """Put the mends in place. Idempotent."""
