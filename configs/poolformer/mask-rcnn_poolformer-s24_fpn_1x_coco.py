@@ -1,0 +1,13 @@
+# torchrun --nproc_per_node 8 tools/train.py \
+#     configs/poolformer/mask-rcnn_poolformer-s24_fpn_1x_coco.py --launcher pytorch
+# box AP 40.1, mask AP 37.0 (paper Tab. 3 and official detection/README)
+_base_ = './mask-rcnn_poolformer-s12_fpn_1x_coco.py'
+
+model = dict(
+    backbone=dict(
+        arch='s24',
+        init_cfg=dict(
+            checkpoint='https://github.com/sail-sg/poolformer/releases/download/v1.0/poolformer_s24.pth.tar'
+        ),
+    ),
+)

@@ -1,0 +1,95 @@
+"""The small blocks every family shares. Maps are (B, C, H, W) in and out."""
+
+import torch
+from torch import Tensor, nn
+
+
+class DropPath(nn.Module):
+    """Stochastic depth per sample: drops a residual branch and rescales the ones it keeps.
+
+    Args:
+        rate: probability of dropping a sample's branch while training, 0 <= rate < 1. Default 0.
+
+    Raises:
+        ValueError: for a rate outside [0, 1).
+    """
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f'drop path rate must be in [0, 1), got {rate}')
+        self.rate = rate
+
+    def multiplier(self, batch: int, like: Tensor) -> Tensor | None:
+        """Factor of each sample's branch, (batch, 1, 1, 1): 0 or 1 / keep; None where it is 1."""
+        if self.rate == 0 or not self.training:
+            return None
+        keep = 1 - self.rate
+        return like.new_empty(batch, 1, 1, 1).bernoulli_(keep).div_(keep)
+
+    def forward(self, x: Tensor) -> Tensor:
+        multiplier = self.multiplier(x.shape[0], like=x)
+        return x if multiplier is None else x * multiplier
+
+    def extra_repr(self) -> str:
+        return f'rate={self.rate:.4g}'
+
+
+class LayerScale(nn.Module):
+    """A learnable factor per channel.
+
+    Args:
+        dim: channels C.
+        init_value: start value of every factor.
+    """
+
+    def __init__(self, dim: int, init_value: float) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((dim,), float(init_value)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale.view(-1, 1, 1)
+
+
+class Mlp(nn.Module):
+    """Channel MLP: two 1x1 convolutions with exact GELU between them.
+
+    Weights start truncated normal with std 0.02, biases at zero (official
+    ``models/poolformer.py``).
+
+    Args:
+        dim: channels in and out.
+        hidden_dim: channels between.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(dim, hidden_dim, 1)
+        self.act = nn.GELU()
+        self.fc2 = nn.Conv2d(hidden_dim, dim, 1)
+        for conv in (self.fc1, self.fc2):
+            nn.init.trunc_normal_(conv.weight, std=0.02)
+            nn.init.zeros_(conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.act(self.fc1(x)))
+
+
+class ConvEmbed(nn.Module):
+    """A strided convolution that opens a stage; PyTorch's default convolution init.
+
+    Args:
+        in_dim: channels in.
+        dim: channels out.
+        kernel_size, stride, padding: of the convolution, in pixels of its input.
+    """
+
+    def __init__(
+        self, in_dim: int, dim: int, *, kernel_size: int, stride: int, padding: int
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_dim, dim, kernel_size, stride, padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) to (B, C, floor((H + 2 padding - kernel) / stride) + 1, same of W)."""
+        return self.conv(x)

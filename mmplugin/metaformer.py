@@ -1,0 +1,292 @@
+"""The MetaFormer shell (arXiv 2111.11418): four stages of blocks, each a token mixer and an MLP.
+
+The shell knows no family: a family hands it functions that build its embeddings, blocks and output
+norms, and the shell does what all of them share: stages, drop-path schedule, outputs, freezing,
+checkpointing, depth of each parameter, pretrained weights.
+"""
+
+from collections.abc import Callable, Sequence
+
+from mmengine.model import BaseModule
+from mmengine.model.weight_init import PretrainedInit, update_init_info
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmplugin.layers import DropPath, LayerScale, Mlp
+from mmplugin.weights.loading import Layout, load_pretrained
+
+NUM_STAGES = 4
+
+
+class MetaFormerBlock(nn.Module):
+    """Two residual halves: ``x + s1 * mixer(norm1(x))``, then ``x + s2 * mlp(norm2(x))``.
+
+    Args:
+        dim: channels C.
+        token_mixer: module (B, C, H, W) -> same shape, without norm, residual or drop path.
+        norm_layer: called with ``dim``, twice.
+        mlp_ratio: hidden channels of the MLP over ``dim``.
+        drop_path: rate of this block. Default 0.
+        layer_scale_init_value: start value of both layer scales.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        token_mixer: nn.Module,
+        norm_layer: Callable[[int], nn.Module],
+        mlp_ratio: float,
+        drop_path: float,
+        layer_scale_init_value: float,
+    ) -> None:
+        super().__init__()
+        self.norm1 = norm_layer(dim)
+        self.token_mixer = token_mixer
+        self.layer_scale1 = LayerScale(dim, layer_scale_init_value)
+        self.norm2 = norm_layer(dim)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.layer_scale2 = LayerScale(dim, layer_scale_init_value)
+        self.drop_path = DropPath(drop_path)
+
+    def mix_tokens(self, x: Tensor) -> Tensor:
+        """The token half with its residual."""
+        return x + self.drop_path(self.layer_scale1(self.token_mixer(self.norm1(x))))
+
+    def mix_channels(self, x: Tensor) -> Tensor:
+        """The channel half with its residual."""
+        return x + self.drop_path(self.layer_scale2(self.mlp(self.norm2(x))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        return self.mix_channels(self.mix_tokens(x))
+
+
+class Stage(nn.Module):
+    """A downsampling (identity in the first stage) and its blocks."""
+
+    def __init__(self, downsample: nn.Module, blocks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor, with_cp: bool) -> Tensor:
+        x = self.downsample(x)
+        for block in self.blocks:
+            x = checkpoint(block, x, use_reentrant=False) if with_cp else block(x)
+        return x
+
+
+class MetaFormer(BaseModule):
+    """Backbone shell with multi-scale outputs.
+
+    Stages past the last requested one are not built, and output norms only for requested stages,
+    so that no parameter is ever without a gradient in distributed training.
+
+    Args:
+        depths: blocks of each of the four stages.
+        embed_dims: channels of each stage.
+        strides: of each stage's output over the input image.
+        min_size: smallest image side, in pixels, that gives one output cell.
+        in_channels: channels of the image.
+        build_embed: (stage, channels in, channels out) -> the module that opens the stage.
+        build_block: (stage, drop-path rate) -> a block of that stage.
+        build_norm: (channels) -> a norm applied to one output only.
+        layouts: published checkpoint layouts this family can read.
+        out_indices: stages to return, negatives allowed, order kept.
+        frozen_stages: -1 nothing, 0 the stem, k the stem and the first k stages. Frozen parts get
+            no gradient and stay in eval mode. Output norms are never frozen: no pretrained file
+            holds them.
+        drop_path_rate: of the last of all blocks of the architecture; rises linearly from 0.
+        with_cp: recompute each block in the backward pass instead of storing its activations.
+        strict_load: whether tensors of a pretrained file that are missing, unexpected or of
+            another shape are an error (True) or a warning (False).
+        init_cfg: mmengine init config; ``dict(type='Pretrained', checkpoint=...)`` recognises the
+            published layouts.
+
+    Raises:
+        ValueError: for wrong arguments, an image that is too small or has other channels, or a
+            checkpoint that does not fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        depths: Sequence[int],
+        embed_dims: Sequence[int],
+        strides: Sequence[int],
+        min_size: int,
+        in_channels: int,
+        build_embed: Callable[[int, int, int], nn.Module],
+        build_block: Callable[[int, float], nn.Module],
+        build_norm: Callable[[int], nn.Module],
+        layouts: Sequence[Layout],
+        out_indices: Sequence[int],
+        frozen_stages: int,
+        drop_path_rate: float,
+        with_cp: bool,
+        strict_load: bool,
+        init_cfg: dict | list | None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.out_indices = resolve_out_indices(out_indices)
+        self.depths = tuple(depths[: max(self.out_indices) + 1])
+        self.out_channels = tuple(embed_dims[i] for i in self.out_indices)
+        self.out_strides = tuple(strides[i] for i in self.out_indices)
+        if frozen_stages not in range(-1, len(self.depths) + 1):
+            raise ValueError(
+                f'frozen_stages must be -1 (nothing), 0 (stem) or up to {len(self.depths)} '
+                f'(stem and the first k of the stages built), got {frozen_stages!r}'
+            )
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
+        self.frozen_stages = frozen_stages
+        self.with_cp = with_cp
+        self.strict_load = strict_load
+        self.in_channels = in_channels
+        self.min_size = min_size
+        self.layouts = tuple(layouts)
+
+        self.stem = build_embed(0, in_channels, embed_dims[0])
+        last = max(sum(depths) - 1, 1)
+        self.stages = nn.ModuleList()
+        for i, depth in enumerate(self.depths):
+            start = sum(depths[:i])
+            rates = [drop_path_rate * k / last for k in range(start, start + depth)]
+            self.stages.append(
+                Stage(
+                    build_embed(i, embed_dims[i - 1], embed_dims[i]) if i else nn.Identity(),
+                    [build_block(i, rate) for rate in rates],
+                )
+            )
+        self.norms = nn.ModuleDict({str(i): build_norm(embed_dims[i]) for i in self.out_indices})
+        self._freeze()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(B, in_channels, H, W) to one (B, C_i, H_i, W_i) for each of ``out_indices``."""
+        self._check_image(x)
+        x = self.stem(x)
+        outputs = {}
+        for i, stage in enumerate(self.stages):
+            x = stage(x, with_cp=self.with_cp and stage.training)
+            if i in self.out_indices:
+                outputs[i] = self.norms[str(i)](x)
+        return tuple(outputs[i] for i in self.out_indices)
+
+    def train(self, mode: bool = True) -> 'MetaFormer':
+        """Set the mode; frozen parts stay in eval mode."""
+        super().train(mode)
+        self._freeze()
+        return self
+
+    def init_weights(self) -> None:
+        """Initialise as ``init_cfg`` says; a pretrained file is read after everything else."""
+        if self.is_init:
+            return super().init_weights()
+        init_cfg = self.init_cfg
+        cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
+        pretrained = [cfg for cfg in cfgs if cfg['type'] in ('Pretrained', PretrainedInit)]
+        self.init_cfg = [cfg for cfg in cfgs if cfg not in pretrained]
+        super().init_weights()
+        self.init_cfg = init_cfg
+        for cfg in pretrained:
+            report = load_pretrained(
+                self, cfg['checkpoint'], self.layouts, cfg.get('prefix'), self.strict_load
+            )
+            if hasattr(self, '_params_init_info'):
+                update_init_info(self, init_info=f'PretrainedInit: {report}')
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer-wise learning-rate decay.
+
+        Args:
+            param_name: full name of the parameter.
+            prefix: name of the backbone inside the model with its dot, e.g. ``'backbone.'``.
+
+        Returns:
+            ``(depth, num_layers)``: 0 for the stem, k for the k-th block (a downsampling counts to
+            the block behind it), ``num_layers - 1`` for output norms and anything outside.
+        """
+        num_layers = sum(self.depths) + 2
+        parts = param_name.removeprefix(prefix).split('.')
+        if not param_name.startswith(prefix) or parts[0] not in ('stem', 'stages'):
+            return num_layers - 1, num_layers
+        if parts[0] == 'stem':
+            return 0, num_layers
+        block = int(parts[3]) if parts[2] == 'blocks' else 0
+        return sum(self.depths[: int(parts[1])]) + block + 1, num_layers
+
+    def _freeze(self) -> None:
+        if self.frozen_stages < 0:
+            return
+        for module in (self.stem, *self.stages[: self.frozen_stages]):
+            module.eval()
+            module.requires_grad_(False)
+
+    def _check_image(self, x: Tensor) -> None:
+        if x.dim() != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f'{type(self).__name__} takes images (B, {self.in_channels}, H, W), '
+                f'got {tuple(x.shape)}'
+            )
+        if min(x.shape[2:]) < self.min_size:
+            raise ValueError(
+                f'{type(self).__name__}: an image of {x.shape[2]}x{x.shape[3]} pixels is smaller '
+                f'than one output cell; the smallest is {self.min_size}x{self.min_size}. '
+                'Check the resize and crop steps of the pipeline.'
+            )
+
+
+def resolve_out_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
+    """Stage numbers 0..3 in the order given, negatives counted from the end.
+
+    Raises:
+        ValueError: for an empty list, an index out of range or one given twice.
+    """
+    indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
+    resolved = tuple(i + NUM_STAGES if i < 0 else i for i in indices)
+    if not resolved or any(i not in range(NUM_STAGES) for i in resolved):
+        raise ValueError(
+            f'out_indices are stage numbers 0 to {NUM_STAGES - 1} (or -{NUM_STAGES} to -1), '
+            f'got {out_indices!r}'
+        )
+    if len(set(resolved)) < len(resolved):
+        raise ValueError(f'out_indices names a stage twice: {out_indices!r}')
+    return resolved
+
+
+def resolve_arch(family: str, arch: str | dict, variants: dict[str, dict], defaults: dict) -> dict:
+    """Settings of a variant, from its name or from a dict.
+
+    Args:
+        family: name for messages.
+        arch: a key of ``variants``, or a dict with at least ``depths`` and ``embed_dims``.
+        variants: the family's table.
+        defaults: every other setting of the family with its default.
+
+    Raises:
+        ValueError: for an unknown name, unknown or missing keys, or lists not of four entries.
+    """
+    if isinstance(arch, str):
+        if arch not in variants:
+            raise ValueError(
+                f'{family} has no arch {arch!r}; choose one of {", ".join(map(repr, variants))}, '
+                'or give a dict with depths and embed_dims'
+            )
+        arch = variants[arch]
+    settings = {**defaults, **arch}
+    allowed = {'depths', 'embed_dims', *defaults}
+    unknown, missing = sorted(set(settings) - allowed), sorted(allowed - set(settings))
+    if unknown or missing:
+        raise ValueError(
+            f'{family}: arch dict '
+            + ', '.join(
+                f'{what} {", ".join(keys)}'
+                for what, keys in (('has unknown', unknown), ('lacks', missing))
+                if keys
+            )
+            + f'; its keys are {", ".join(sorted(allowed))}'
+        )
+    for key in ('depths', 'embed_dims', 'mlp_ratios'):
+        if not isinstance(settings[key], (list, tuple)) or len(settings[key]) != NUM_STAGES:
+            raise ValueError(f'{family}: {key} takes one number a stage (4), got {settings[key]!r}')
+    return settings

@@ -1,0 +1,39 @@
+"""What a published checkpoint layout is: how to know it, and how its keys map to ours."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One published naming of a family's tensors.
+
+    Attributes:
+        name: as shown in reports.
+        marker: regular expression; a file is of this layout when one of its keys matches whole.
+        rename: all keys of a file -> {key of the file: key of ours}. Keys it cannot place map to
+            themselves. Keys of ours are those of the backbone, plus ``head.*`` for a classifier.
+    """
+
+    name: str
+    marker: str
+    rename: Callable[[Iterable[str]], dict[str, str]]
+
+    def matches(self, keys: Iterable[str]) -> bool:
+        """Whether the keys are of this layout."""
+        return any(re.fullmatch(self.marker, key) for key in keys)
+
+
+def rename_by(rules: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
+    """Apply the first rule whose pattern matches from the start of a key.
+
+    Args:
+        rules: {regular expression: replacement as in ``re.sub``}.
+        keys: keys to rename; one that no rule matches maps to itself.
+    """
+    renamed = {}
+    for key in keys:
+        pattern = next((p for p in rules if re.match(p, key)), None)
+        renamed[key] = re.sub(f'^{pattern}', rules[pattern], key) if pattern else key
+    return renamed

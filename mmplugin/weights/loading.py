@@ -1,0 +1,151 @@
+"""Strict loading of a pretrained file into a backbone, with a one-line report."""
+
+import logging
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+from mmplugin.weights.layouts import Layout
+
+WRAPPERS = ('state_dict', 'model', 'model_ema', 'state_dict_ema', 'module')
+PREFIXES = ('module.', 'backbone.', 'model.')
+
+
+def load_pretrained(
+    backbone: nn.Module,
+    checkpoint: str,
+    layouts: Sequence[Layout],
+    prefix: str | None = None,
+    strict: bool = True,
+) -> str:
+    """Load a published or own file into a backbone.
+
+    Expected gaps are a classifier head in the file, output norms or late stages that the backbone
+    was not asked for, and output norms the file does not hold (they keep their start values 1/0).
+    Anything else that is missing, unexpected or of another shape is an error.
+
+    Args:
+        backbone: module with a ``norms`` dict of output norms.
+        checkpoint: path or URL, as mmengine's loaders take it.
+        layouts: the layouts the family knows.
+        prefix: read only keys under it, e.g. ``'backbone.'``. Default: found by itself.
+        strict: False turns the error into a warning and loads what fits; a file in which
+            nothing matches is an error all the same.
+
+    Returns:
+        The report, one line; it is logged too.
+
+    Raises:
+        ValueError: for a file that holds no state dict, is of no known layout, or does not fit.
+    """
+    where = f'{type(backbone).__name__}: {checkpoint}'
+    state, beside = read_state_dict(checkpoint, prefix)
+    layout = next((layout for layout in layouts if layout.matches(state)), None)
+    if layout is None:
+        raise ValueError(
+            f'{where} is of no layout this backbone knows '
+            f'({", ".join(layout.name for layout in layouts)}); its first keys are '
+            f'{listed(state, 4)}. Is it a file of another network?'
+        )
+    renamed = {new: state[old] for old, new in layout.rename(state).items()}
+    own = backbone.state_dict()
+    shared = renamed.keys() & own.keys()
+    misshaped = sorted(key for key in shared if renamed[key].shape != own[key].shape)
+    loadable = {key: renamed[key] for key in shared if key not in misshaped}
+
+    absent = own.keys() - renamed.keys()
+    absent_norms = {key for key in absent if key.startswith('norms.')}
+    extra = renamed.keys() - own.keys()
+    head = {key for key in extra if key.startswith('head.')}
+    unbuilt = {key for key in extra - head if is_unbuilt(key, backbone)}
+
+    problems = {
+        'missing': sorted(absent - absent_norms),
+        'unexpected': sorted(extra - head - unbuilt),
+        'of another shape': [
+            f'{key} {tuple(renamed[key].shape)} for {tuple(own[key].shape)}' for key in misshaped
+        ],
+    }
+    problem = '; '.join(f'{len(v)} {k}: {listed(v)}' for k, v in problems.items() if v)
+    if not loadable or (problem and strict):
+        raise ValueError(
+            f'{where} ({layout.name} layout) does not fit: {problem}. Check that arch is the one '
+            'of the file; strict_load=False loads what fits.'
+        )
+    backbone.load_state_dict(loadable, strict=False)
+    gaps: dict[str, Collection[str]] = {
+        'output norms not in the file, start at 1/0': absent_norms,
+        "classifier's norm and head ignored": head,
+        'tensors of stages and outputs not requested ignored': unbuilt,
+        'tensors beside the backbone ignored': beside,
+    }
+    report = ', '.join(
+        [f'{len(loadable)} of {len(own)} tensors loaded from {checkpoint} ({layout.name} layout)']
+        + [f'{len(keys)} {text}' for text, keys in gaps.items() if keys]
+    )
+    print_log(f'{type(backbone).__name__}: {report}', logger='current')
+    if problem:
+        print_log(f'{where}: {problem}', logger='current', level=logging.WARNING)
+    return report
+
+
+def read_state_dict(
+    checkpoint: str, prefix: str | None = None
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors of a checkpoint, freed of wrapper keys and common prefixes.
+
+    Args:
+        checkpoint: path or URL, as mmengine's loaders take it.
+        prefix: keep only keys under it; None strips ``module.``, then ``backbone.`` or ``model.``
+            where a key has it; a classifier's ``head.*`` beside it is kept.
+
+    Returns:
+        The state dict, and the keys left out because they lie beside the prefix.
+
+    Raises:
+        ValueError: when the file holds no tensors by name.
+    """
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
+    while isinstance(content, Mapping) and not any(isinstance(v, Tensor) for v in content.values()):
+        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if wrapper is None:
+            break
+        content = content[wrapper]
+    state = {}
+    if isinstance(content, Mapping):
+        state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    if not state:
+        kind = f'keys {listed(content)}' if isinstance(content, Mapping) else type(content).__name__
+        raise ValueError(
+            f'{checkpoint} holds no state dict ({kind}); tensors are looked for at the top level '
+            f'and under {", ".join(WRAPPERS)}'
+        )
+    beside: list[str] = []
+    for known in PREFIXES if prefix is None else (prefix.rstrip('.') + '.',):
+        inside = {k.removeprefix(known): v for k, v in state.items() if k.startswith(known)}
+        if inside:
+            head = {k: v for k, v in state.items() if k.startswith('head.')}
+            beside += [k for k in state if not k.startswith((known, 'head.'))]
+            state = {**head, **inside}
+        elif prefix is not None:
+            raise ValueError(f'{checkpoint} has no key under {known!r}; it has {listed(state, 4)}')
+    return state, beside
+
+
+def is_unbuilt(key: str, backbone: nn.Module) -> bool:
+    """Whether a key belongs to a stage or an output norm that the backbone does not have."""
+    stage = re.match(r'stages\.([0-3])\.', key)
+    if stage:
+        return int(stage[1]) >= len(backbone.stages)
+    norm = re.match(r'norms\.([0-3])\.', key)
+    return bool(norm) and norm[1] not in backbone.norms
+
+
+def listed(names: Iterable[str], most: int = 6) -> str:
+    """The first names, and how many more there are."""
+    names = [str(name) for name in names]
+    rest = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(names[:most]) + rest
