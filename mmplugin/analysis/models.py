@@ -1,0 +1,54 @@
+"""One forward pass of a detector or segmentor for counting, by the conventions of the field."""
+
+from collections.abc import Callable
+
+import torch
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import Tensor, nn
+
+PROPOSALS = 1000
+"""Regions that reach the box head of a two-stage detector; its mask head sees the first 100."""
+
+
+def forward_pass(model: nn.Module, shape: tuple[int, int]) -> Callable[[], object]:
+    """What to call to run a model once on a random image.
+
+    A two-stage detector gets ``PROPOSALS`` fixed regions instead of those its untrained RPN would
+    find, so that the count does not depend on chance.
+
+    Args:
+        model: mmdet detector or mmseg segmentor, in eval mode.
+        shape: height and width of the image in pixels, taken as they are (no padding).
+    """
+    image = torch.randn(1, 3, *shape)
+    sample = BaseDataElement(
+        metainfo=dict(
+            img_shape=shape,
+            pad_shape=shape,
+            ori_shape=shape,
+            batch_input_shape=shape,
+            scale_factor=(1.0, 1.0),
+        )
+    )
+    if getattr(model, 'with_rpn', False):
+        fix_proposals(model.rpn_head, shape)
+    return lambda: model(image, [sample], mode='tensor')
+
+
+def fix_proposals(rpn_head: nn.Module, shape: tuple[int, int]) -> None:
+    """Let an RPN run its network and answer with fixed regions spread over image and sizes."""
+    bboxes = proposals(shape)
+
+    def predict(feats, batch_data_samples, rescale=False):
+        rpn_head(feats)
+        return [InstanceData(bboxes=bboxes) for _ in batch_data_samples]
+
+    rpn_head.predict = predict
+
+
+def proposals(shape: tuple[int, int]) -> Tensor:
+    """``PROPOSALS`` x 4 corners (x1, y1, x2, y2) in pixels, the same for every call."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.tensor([shape[1], shape[0]] * 2, dtype=torch.float32)
+    corners = torch.rand(PROPOSALS, 2, 2, generator=generator).sort(dim=1).values
+    return corners.flatten(1) * sizes

@@ -1,0 +1,121 @@
+"""tools/test.py: metrics, kept predictions, pictures, augmentation."""
+
+import json
+
+import cv2
+import mmengine
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from mmplugin.datasets.landscape import CLASSES
+from tests.tools.conftest import error_line, options
+from tools import test as tool
+
+
+def run(project, work_dir, *words, pairs=()):
+    command = [str(project.config), str(project.checkpoint), '--work-dir', str(work_dir)]
+    return tool.main([*command, *words, *options(*pairs)])
+
+
+def metrics(work_dir):
+    """The json file a test leaves beside its log."""
+    (log,) = work_dir.glob('*/*.json')
+    return json.loads(log.read_text())
+
+
+@pytest.mark.parametrize('kind', ['detector', 'segmentor'])
+def test_metrics_are_those_of_training(kind, request, tmp_path):
+    project = request.getfixturevalue(kind)
+    assert run(project, tmp_path) == 0
+    found = metrics(tmp_path)
+    scalars = max(project.work_dir.glob('*/vis_data/scalars.json')).read_text().splitlines()
+    validation = json.loads(scalars[-1])
+    names = [name for name in found if name in ('mIoU', 'aAcc') or 'mAP' in name]
+    assert names
+    assert {name: found[name] for name in names} == {name: validation[name] for name in names}
+
+
+def test_detections_and_pictures(detector, tmp_path):
+    out, pictures = tmp_path / 'kept' / 'found.pkl', tmp_path / 'drawn'
+    words = ['--out', str(out), '--show-dir', str(pictures)]
+    assert run(detector, tmp_path / 'run', *words) == 0
+    found = mmengine.load(out)
+    assert len(found) == len(list((detector.data / 'val').iterdir()))
+    assert {'bboxes', 'scores', 'labels', 'masks'} <= found[0]['pred_instances'].keys()
+    assert 'counts' in found[0]['pred_instances']['masks'][0]
+    assert len(list(pictures.glob('*.png'))) == len(found)
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_label_maps_and_pictures(segmentor, tmp_path):
+    out, pictures = tmp_path / 'kept' / 'maps', tmp_path / 'drawn'
+    out.mkdir(parents=True)
+    (out / 'notes.txt').write_text('mine')
+    words = ['--out', str(out), '--show-dir', str(pictures)]
+    assert run(segmentor, tmp_path / 'run', *words) == 0
+    images = sorted((segmentor.data / 'images' / 'validation').glob('*.jpg'))
+    assert sorted(p.stem for p in out.glob('*.png')) == [p.stem for p in images]
+    labels = cv2.imread(str(out / f'{images[0].stem}.png'), cv2.IMREAD_UNCHANGED)
+    assert labels.shape == cv2.imread(str(images[0])).shape[:2]
+    assert set(np.unique(labels)) <= set(range(1, len(CLASSES) + 1))  # as annotated: 0 is "other"
+    assert len(list(pictures.glob('vis_data/vis_image/*.png'))) == len(images)
+    assert (out / 'notes.txt').read_text() == 'mine'
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_augmentation_of_a_detector(detector, tmp_path):
+    boxes_only = ['model.roi_head.mask_head=None', 'test_evaluator.metric=bbox']
+    assert run(detector, tmp_path, '--tta', '--no-strict', pairs=boxes_only) == 0
+    assert 'coco/bbox_mAP' in metrics(tmp_path)
+    log = max(tmp_path.glob('*/*.log')).read_text()
+    assert 'no tta_model in the config' in log
+    assert 'no tta_pipeline in the config' in log
+
+
+def test_masks_cannot_be_augmented(detector, tmp_path, capsys):
+    assert run(detector, tmp_path, '--tta') == 1
+    assert 'merges boxes only' in error_line(capsys)
+
+
+def test_augmentation_of_a_segmentor(segmentor, tmp_path):
+    assert run(segmentor, tmp_path, '--tta') == 0
+    assert 'mIoU' in metrics(tmp_path)
+
+
+def test_augmentation_of_a_segmentor_is_the_configs(segmentor, tmp_path, capsys):
+    cfg = Config.fromfile(segmentor.config)
+    cfg.pop('tta_pipeline')
+    bare = tmp_path / 'bare.py'
+    cfg.dump(bare)
+    command = [str(bare), str(segmentor.checkpoint), '--work-dir', str(tmp_path), '--tta']
+    assert tool.main(command) == 1
+    assert 'no tta_pipeline' in error_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'out'), [('detector', 'folder'), ('segmentor', 'file.pkl')], ids=['det', 'seg']
+)
+def test_out_of_the_wrong_kind(kind, out, request, tmp_path, capsys):
+    project = request.getfixturevalue(kind)
+    assert run(project, tmp_path / 'run', '--out', str(tmp_path / out)) == 1
+    assert 'writes its predictions to a F' in error_line(capsys)
+    assert not (tmp_path / out).exists()
+
+
+def test_show_needs_a_display(segmentor, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv('DISPLAY', raising=False)
+    monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+    monkeypatch.setattr('sys.platform', 'linux')
+    assert run(segmentor, tmp_path, '--show') == 1
+    assert '--show-dir' in error_line(capsys)
+
+
+def test_a_failing_test_leaves_what_was_kept_before(detector, tmp_path, capsys):
+    out = tmp_path / 'found.pkl'
+    out.write_bytes(b'earlier')
+    late = ['test_evaluator.iou_thrs=high']  # noticed when all pictures have been seen
+    assert run(detector, tmp_path / 'run', '--out', str(out), pairs=late) == 1
+    error_line(capsys)
+    assert out.read_bytes() == b'earlier'
+    assert {path.name for path in tmp_path.iterdir()} == {'found.pkl', 'run'}

@@ -1,0 +1,78 @@
+"""Train a detector (mmdet) or a segmentor (mmseg); the config's default_scope decides which.
+
+python tools/train.py CONFIG
+torchrun --nproc_per_node 2 tools/train.py CONFIG --launcher pytorch
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import mmplugin  # noqa: F401  (mends the frameworks; before they are imported)
+from mmplugin.cli import UserError, run
+from mmplugin.cli.checkpoint import require_file
+from mmplugin.cli.config import add_config_arguments, add_run_arguments, load_config, settle_run
+from mmplugin.cli.data import check_data
+from mmplugin.cli.launch import fit_precision, fit_to_machine, leave_group
+from mmplugin.cli.runner import build_runner
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_config_arguments(parser)
+    add_run_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint, or without a name from the latest in the work dir',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision; needs a GPU or another accelerator'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by batch size / auto_scale_lr.base_batch_size of the config',
+    )
+    return parser
+
+
+def train(args: argparse.Namespace) -> None:
+    cfg = load_config(args)
+    settle_run(cfg, args)
+    check_data(cfg, 'train', 'val')
+    fit_precision(cfg, args.amp)
+    if args.auto_scale_lr:
+        switch_on_lr_scaling(cfg, args.config)
+    notes = fit_to_machine(cfg)
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if cfg.get('load_from'):
+        require_file(cfg.load_from)
+    if not cfg.get('resume') and any(Path(cfg.work_dir).glob('*.pth')):
+        notes.append(
+            f'{cfg.work_dir} holds checkpoints of an earlier run, and those of the same name will '
+            'be overwritten; --resume goes on from the latest, --work-dir writes elsewhere'
+        )
+    build_runner(cfg, notes, exact=bool(cfg.get('resume'))).train()
+    leave_group()
+
+
+def switch_on_lr_scaling(cfg, config: str) -> None:
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise UserError(
+            f'--auto-scale-lr: {config} has no auto_scale_lr.base_batch_size; add it with '
+            '--cfg-options auto_scale_lr.base_batch_size=N, the batch size its lr was chosen for'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run(train, build_parser(), argv)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
