@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from mmplugin.ops.windows import pad_to_multiple
+
 
 class DropPath(nn.Module):
     """Stochastic depth per sample: drops a residual branch and rescales the ones it keeps.
@@ -75,6 +77,41 @@ class Mlp(nn.Module):
         return self.fc2(self.act(self.fc1(x)))
 
 
+class LayerNorm2d(nn.LayerNorm):
+    """Layer norm over the channels of each pixel, eps 1e-5.
+
+    Args:
+        dim: channels C.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape and memory format."""
+        channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        x = super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # B, H, W, C between
+        return x if channels_last else x.contiguous()
+
+
+class GroupNorm1(nn.GroupNorm):
+    """Norm over channels and pixels of each sample, one affine pair a channel, eps 1e-5.
+
+    Args:
+        dim: channels C.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(1, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        if x.device.type == 'cpu' and not x.requires_grad:
+            # torch 2.13 crashes in the backward of a channels_last input that needs no gradient
+            x = x.contiguous()
+        return super().forward(x)
+
+
 class ConvEmbed(nn.Module):
     """A strided convolution that opens a stage; PyTorch's default convolution init.
 
@@ -93,3 +130,24 @@ class ConvEmbed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) to (B, C, floor((H + 2 padding - kernel) / stride) + 1, same of W)."""
         return self.conv(x)
+
+
+class PatchEmbed(ConvEmbed):
+    """Cuts a map into patches, projects each, and layer-norms the result over channels.
+
+    Where the stride does not divide a side, zeros are added to the right or below, so that no
+    pixel is lost.
+
+    Args:
+        in_dim: channels in.
+        dim: channels out.
+        stride: side of a patch in pixels of its input.
+    """
+
+    def __init__(self, in_dim: int, dim: int, *, stride: int) -> None:
+        super().__init__(in_dim, dim, kernel_size=stride, stride=stride, padding=0)
+        self.norm = LayerNorm2d(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) to (B, C, ceil(H / stride), ceil(W / stride))."""
+        return self.norm(self.conv(pad_to_multiple(x, self.conv.stride)))

@@ -7,15 +7,16 @@ checkpointing, depth of each parameter, pretrained weights.
 
 from collections.abc import Callable, Sequence
 
+import torch
 from mmengine.model import BaseModule
 from mmengine.model.weight_init import PretrainedInit, update_init_info
+from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from mmplugin.arguments import resolve_out_indices
 from mmplugin.layers import DropPath, LayerScale, Mlp
+from mmplugin.ops.recompute import recomputed
 from mmplugin.weights.loading import Layout, load_pretrained
-
-NUM_STAGES = 4
 
 
 class MetaFormerBlock(nn.Module):
@@ -27,7 +28,7 @@ class MetaFormerBlock(nn.Module):
         norm_layer: called with ``dim``, twice.
         mlp_ratio: hidden channels of the MLP over ``dim``.
         drop_path: rate of this block. Default 0.
-        layer_scale_init_value: start value of both layer scales.
+        layer_scale_init_value: start value of both layer scales; None for a block without them.
     """
 
     def __init__(
@@ -37,15 +38,16 @@ class MetaFormerBlock(nn.Module):
         norm_layer: Callable[[int], nn.Module],
         mlp_ratio: float,
         drop_path: float,
-        layer_scale_init_value: float,
+        layer_scale_init_value: float | None,
     ) -> None:
         super().__init__()
+        scale = nn.Identity if layer_scale_init_value is None else LayerScale
         self.norm1 = norm_layer(dim)
         self.token_mixer = token_mixer
-        self.layer_scale1 = LayerScale(dim, layer_scale_init_value)
+        self.layer_scale1 = scale(dim, layer_scale_init_value)
         self.norm2 = norm_layer(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
-        self.layer_scale2 = LayerScale(dim, layer_scale_init_value)
+        self.layer_scale2 = scale(dim, layer_scale_init_value)
         self.drop_path = DropPath(drop_path)
 
     def mix_tokens(self, x: Tensor) -> Tensor:
@@ -72,7 +74,7 @@ class Stage(nn.Module):
     def forward(self, x: Tensor, with_cp: bool) -> Tensor:
         x = self.downsample(x)
         for block in self.blocks:
-            x = checkpoint(block, x, use_reentrant=False) if with_cp else block(x)
+            x = recomputed(block, x) if with_cp else block(x)
         return x
 
 
@@ -90,7 +92,7 @@ class MetaFormer(BaseModule):
         in_channels: channels of the image.
         build_embed: (stage, channels in, channels out) -> the module that opens the stage.
         build_block: (stage, drop-path rate) -> a block of that stage.
-        build_norm: (channels) -> a norm applied to one output only.
+        build_norm: (stage, channels) -> a norm applied to that output only, or an identity.
         layouts: published checkpoint layouts this family can read.
         out_indices: stages to return, negatives allowed, order kept.
         frozen_stages: -1 nothing, 0 the stem, k the stem and the first k stages. Frozen parts get
@@ -118,7 +120,7 @@ class MetaFormer(BaseModule):
         in_channels: int,
         build_embed: Callable[[int, int, int], nn.Module],
         build_block: Callable[[int, float], nn.Module],
-        build_norm: Callable[[int], nn.Module],
+        build_norm: Callable[[int, int], nn.Module],
         layouts: Sequence[Layout],
         out_indices: Sequence[int],
         frozen_stages: int,
@@ -137,8 +139,8 @@ class MetaFormer(BaseModule):
                 f'frozen_stages must be -1 (nothing), 0 (stem) or up to {len(self.depths)} '
                 f'(stem and the first k of the stages built), got {frozen_stages!r}'
             )
-        if not 0 <= drop_path_rate < 1:
-            raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
+        if not isinstance(drop_path_rate, (int, float)) or not 0 <= drop_path_rate < 1:
+            raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate!r}')
         self.frozen_stages = frozen_stages
         self.with_cp = with_cp
         self.strict_load = strict_load
@@ -158,12 +160,15 @@ class MetaFormer(BaseModule):
                     [build_block(i, rate) for rate in rates],
                 )
             )
-        self.norms = nn.ModuleDict({str(i): build_norm(embed_dims[i]) for i in self.out_indices})
+        self.norms = nn.ModuleDict({str(i): build_norm(i, embed_dims[i]) for i in self.out_indices})
         self._freeze()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, in_channels, H, W) to one (B, C_i, H_i, W_i) for each of ``out_indices``."""
         self._check_image(x)
+        if x.device.type == 'cpu':
+            # pooling is about 10 times slower there on contiguous maps, convolutions slower too
+            x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         outputs = {}
         for i, stage in enumerate(self.stages):
@@ -184,7 +189,7 @@ class MetaFormer(BaseModule):
             return super().init_weights()
         init_cfg = self.init_cfg
         cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
-        pretrained = [cfg for cfg in cfgs if cfg['type'] in ('Pretrained', PretrainedInit)]
+        pretrained = [cfg for cfg in cfgs if is_pretrained(cfg)]
         self.init_cfg = [cfg for cfg in cfgs if cfg not in pretrained]
         super().init_weights()
         self.init_cfg = init_cfg
@@ -236,57 +241,20 @@ class MetaFormer(BaseModule):
             )
 
 
-def resolve_out_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
-    """Stage numbers 0..3 in the order given, negatives counted from the end.
+def is_pretrained(cfg: dict) -> bool:
+    """Whether an entry of ``init_cfg`` reads a file.
 
     Raises:
-        ValueError: for an empty list, an index out of range or one given twice.
+        ValueError: when it does and has no ``checkpoint``, or keys that would be ignored.
     """
-    indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
-    resolved = tuple(i + NUM_STAGES if i < 0 else i for i in indices)
-    if not resolved or any(i not in range(NUM_STAGES) for i in resolved):
+    kind = cfg['type']
+    if isinstance(kind, str):  # a name may carry its registry's scope
+        kind = WEIGHT_INITIALIZERS.get(kind)
+    if kind is not PretrainedInit:
+        return False
+    unknown = sorted(set(cfg) - {'type', 'checkpoint', 'prefix', 'map_location', '_scope_'})
+    if unknown or not isinstance(cfg.get('checkpoint'), str):
         raise ValueError(
-            f'out_indices are stage numbers 0 to {NUM_STAGES - 1} (or -{NUM_STAGES} to -1), '
-            f'got {out_indices!r}'
+            f'init_cfg of type Pretrained takes checkpoint (a path or URL) and prefix, got {cfg}'
         )
-    if len(set(resolved)) < len(resolved):
-        raise ValueError(f'out_indices names a stage twice: {out_indices!r}')
-    return resolved
-
-
-def resolve_arch(family: str, arch: str | dict, variants: dict[str, dict], defaults: dict) -> dict:
-    """Settings of a variant, from its name or from a dict.
-
-    Args:
-        family: name for messages.
-        arch: a key of ``variants``, or a dict with at least ``depths`` and ``embed_dims``.
-        variants: the family's table.
-        defaults: every other setting of the family with its default.
-
-    Raises:
-        ValueError: for an unknown name, unknown or missing keys, or lists not of four entries.
-    """
-    if isinstance(arch, str):
-        if arch not in variants:
-            raise ValueError(
-                f'{family} has no arch {arch!r}; choose one of {", ".join(map(repr, variants))}, '
-                'or give a dict with depths and embed_dims'
-            )
-        arch = variants[arch]
-    settings = {**defaults, **arch}
-    allowed = {'depths', 'embed_dims', *defaults}
-    unknown, missing = sorted(set(settings) - allowed), sorted(allowed - set(settings))
-    if unknown or missing:
-        raise ValueError(
-            f'{family}: arch dict '
-            + ', '.join(
-                f'{what} {", ".join(keys)}'
-                for what, keys in (('has unknown', unknown), ('lacks', missing))
-                if keys
-            )
-            + f'; its keys are {", ".join(sorted(allowed))}'
-        )
-    for key in ('depths', 'embed_dims', 'mlp_ratios'):
-        if not isinstance(settings[key], (list, tuple)) or len(settings[key]) != NUM_STAGES:
-            raise ValueError(f'{family}: {key} takes one number a stage (4), got {settings[key]!r}')
-    return settings
+    return True

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'mmplugin'
 
 FRAMEWORK = {'torch', 'mmengine', 'mmcv'}
 TOOLING = FRAMEWORK | {'mmdet', 'mmseg', 'numpy', 'cv2', 'PIL', 'matplotlib', 'pycocotools'}
-NETWORK = {'ops', 'layers', 'mixers', 'metaformer', 'registry', 'weights', 'backbones'}
+NETWORK = {'arguments', 'ops', 'layers', 'mixers', 'metaformer', 'registry', 'weights', 'backbones'}
 AROUND = {'cli', 'analysis', 'visual', 'datasets', 'demo', 'compat'}
 
 # room -> (packages of others it may import, rooms it may import); itself always
@@ -21,11 +21,12 @@ RULES = {
     '__main__': (set(), {'__init__', 'compat'}),
     'compat': (FRAMEWORK | {'torchvision', 'numpy'}, set()),
     'registry': ({'mmengine'}, set()),
+    'arguments': (set(), set()),
     'ops': (FRAMEWORK, set()),
     'layers': (FRAMEWORK, {'ops'}),
     'mixers': (FRAMEWORK, {'ops', 'layers'}),
     'weights': (FRAMEWORK | {'safetensors', 'huggingface_hub'}, set()),
-    'metaformer': (FRAMEWORK, {'ops', 'layers', 'weights'}),
+    'metaformer': (FRAMEWORK, {'arguments', 'ops', 'layers', 'weights'}),
     'backbones': (FRAMEWORK, NETWORK),
     'datasets': ({'numpy', 'cv2', 'pycocotools'}, set()),
     # what stands behind tools/: the network knows nothing of it

@@ -48,8 +48,7 @@ def train(args: argparse.Namespace) -> None:
         switch_on_lr_scaling(cfg, args.config)
     notes = fit_to_machine(cfg)
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        notes += resume_from(cfg, args.resume)
     if cfg.get('load_from'):
         require_file(cfg.load_from)
     if not cfg.get('resume') and any(Path(cfg.work_dir).glob('*.pth')):
@@ -61,8 +60,33 @@ def train(args: argparse.Namespace) -> None:
     leave_group()
 
 
+def resume_from(cfg, checkpoint: str) -> list[str]:
+    """Let the run go on from a checkpoint, or begin where 'auto' finds none in a fresh folder.
+
+    Returns:
+        What was chosen, for the log.
+
+    Raises:
+        UserError: when there are checkpoints, but nothing says which is the latest.
+    """
+    from mmengine.runner import find_latest_checkpoint
+
+    if checkpoint == 'auto':
+        checkpoint = find_latest_checkpoint(cfg.work_dir)
+    if checkpoint is not None:
+        cfg.resume, cfg.load_from = True, checkpoint
+        return []
+    if any(Path(cfg.work_dir).glob('*.pth')):
+        raise UserError(
+            f'--resume: {cfg.work_dir} holds checkpoints, but no file last_checkpoint that says '
+            'which is the latest; name one: --resume CHECKPOINT'
+        )
+    cfg.resume = False
+    return [f'--resume: no checkpoint in {cfg.work_dir}, so the run begins']
+
+
 def switch_on_lr_scaling(cfg, config: str) -> None:
-    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
         raise UserError(
             f'--auto-scale-lr: {config} has no auto_scale_lr.base_batch_size; add it with '
             '--cfg-options auto_scale_lr.base_batch_size=N, the batch size its lr was chosen for'

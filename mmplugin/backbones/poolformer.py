@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmplugin.layers import ConvEmbed
-from mmplugin.metaformer import MetaFormer, MetaFormerBlock, resolve_arch
+from mmplugin.arguments import resolve_arch
+from mmplugin.layers import ConvEmbed, GroupNorm1
+from mmplugin.metaformer import MetaFormer, MetaFormerBlock
 from mmplugin.mixers.pooling import Pooling
 from mmplugin.ops.pool_residual import norm_pool_residual
 from mmplugin.registry import MODELS
@@ -37,7 +38,7 @@ class PoolFormerBlock(MetaFormerBlock):
         pool_size: int,
     ) -> None:
         super().__init__(
-            dim, Pooling(dim, pool_size), group_norm, mlp_ratio, drop_path, layer_scale_init_value
+            dim, Pooling(dim, pool_size), GroupNorm1, mlp_ratio, drop_path, layer_scale_init_value
         )
         self.norm1.bias.requires_grad_(False)
 
@@ -104,7 +105,7 @@ class PoolFormer(MetaFormer):
                 settings['layer_scale_init_value'],
                 settings['pool_size'],
             ),
-            build_norm=group_norm,
+            build_norm=lambda stage, dim: GroupNorm1(dim),
             layouts=(OFFICIAL, TIMM),
             out_indices=out_indices,
             frozen_stages=frozen_stages,
@@ -113,11 +114,6 @@ class PoolFormer(MetaFormer):
             strict_load=strict_load,
             init_cfg=init_cfg,
         )
-
-
-def group_norm(dim: int) -> nn.GroupNorm:
-    """Norm over channels and pixels of each sample, one affine pair a channel, eps 1e-5."""
-    return nn.GroupNorm(1, dim)
 
 
 def build_embed(stage: int, in_dim: int, dim: int) -> ConvEmbed:

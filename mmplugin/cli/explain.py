@@ -10,15 +10,9 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
+from mmplugin.compat.probes import PINS
 
-PIP_NAMES = {
-    'mmdet': 'mmdet',
-    'mmseg': 'mmsegmentation ftfy regex',
-    'mmcv': 'mmcv-lite',
-    'cv2': 'opencv-python-headless',
-    'PIL': 'pillow',
-}
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def explain(error: BaseException) -> str | None:
@@ -33,8 +27,10 @@ def explain(error: BaseException) -> str | None:
 
 
 def install_hint(module: str) -> str:
-    """The command that installs what provides ``module``."""
-    return f'install it with `pip install {PIP_NAMES.get(module, module)}` (or `uv pip install`)'
+    """How to get what provides ``module``: the tested release where the project pins one."""
+    if module in PINS:
+        return f'install it with `pip install {PINS[module]}` (or `uv pip install`)'
+    return f'install the package that provides {module}, or run bash tools/setup.sh'
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -23,7 +23,8 @@ def draw_predictions(cfg, args: argparse.Namespace) -> None:
     """Let every test picture be drawn: in a window (``--show``), in a folder (``--show-dir``).
 
     Raises:
-        UserError: when the config has no visualizer, or there is no display to show on.
+        UserError: when the config has no visualizer, there is no display to show on, or a segmentor
+            is to do both.
     """
     if cfg.get('visualizer') is None:
         raise UserError(
@@ -33,6 +34,9 @@ def draw_predictions(cfg, args: argparse.Namespace) -> None:
     hooks = cfg.setdefault('default_hooks', {})
     hook = hooks.setdefault('visualization', dict(type=HOOKS[cfg.default_scope]))
     hook['draw'] = True
+    hook['interval'] = 1  # mmseg's hook draws every 50th picture otherwise
+    if args.show and args.show_dir and cfg.default_scope == 'mmseg':
+        raise UserError('a segmentor either shows or saves: give --show or --show-dir, not both')
     if args.show:
         if sys.platform == 'linux' and not {'DISPLAY', 'WAYLAND_DISPLAY'} & set(os.environ):
             raise UserError('--show needs a display, and there is none; use --show-dir FOLDER')
@@ -43,7 +47,6 @@ def draw_predictions(cfg, args: argparse.Namespace) -> None:
         if cfg.default_scope == 'mmdet':
             hook['test_out_dir'] = folder
         else:
-            hook['interval'] = 1  # mmseg's hook draws every 50th picture otherwise
             cfg.visualizer['save_dir'] = folder
 
 

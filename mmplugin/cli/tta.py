@@ -32,7 +32,7 @@ def augment_test(cfg) -> list[str]:
             masks, which mmdet cannot merge.
     """
     notes = []
-    dataset = next(d for _, d in datasets_of(cfg.test_dataloader.dataset, ''))
+    datasets = [d for _, d in datasets_of(cfg.test_dataloader.dataset, '')]
     missing = [key for key in ('tta_model', 'tta_pipeline') if key not in cfg]
     if missing and cfg.default_scope != 'mmdet':
         raise UserError(
@@ -52,7 +52,8 @@ def augment_test(cfg) -> list[str]:
         notes.append('--tta: no tta_pipeline in the config, using the test pipeline and its flip')
         pack = dict(type='PackDetInputs', meta_keys=DET_META)
         flip = dict(type='TestTimeAug', transforms=[deepcopy(DET_FLIPS), [pack]])
-        cfg.tta_pipeline = [*dataset.pipeline[:-1], flip]
-    dataset.pipeline = cfg.tta_pipeline
+        cfg.tta_pipeline = [*datasets[0].pipeline[:-1], flip]
+    for dataset in datasets:
+        dataset.pipeline = cfg.tta_pipeline
     cfg.model = dict(cfg.tta_model, module=cfg.model)
     return notes

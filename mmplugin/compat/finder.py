@@ -12,7 +12,6 @@ from importlib.machinery import ModuleSpec, PathFinder
 
 EXT_NAME = 'mmcv._ext'
 ORIGIN = 'mmplugin.compat.mmcv_ext (torchvision-backed)'
-_DISTRIBUTIONS = ('mmcv', 'mmcv-lite', 'mmcv-full', 'onedl-mmcv')
 
 
 class MmcvExtFinder:
@@ -77,15 +76,6 @@ def flavour() -> str:
         return 'compiled'
     installed = any(isinstance(finder, MmcvExtFinder) for finder in sys.meta_path)
     return 'no-compile' if installed else 'no-ops'
-
-
-def distributions() -> dict[str, str]:
-    """Return the installed packages that provide ``mmcv``, as name to version.
-
-    More than one entry means that they wrote over each other's files.
-    """
-    versions = {name: _version(name) for name in _DISTRIBUTIONS}
-    return {name: version for name, version in versions.items() if version}
 
 
 def _without_pytorch_form(name: str):

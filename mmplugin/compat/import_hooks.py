@@ -28,8 +28,10 @@ class _HookingLoader:
         # From here on the module looks as if nobody had watched it.
         module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
-        for hook in _waiting.pop(module.__name__, ()):
+        for hook in _waiting.get(module.__name__, ()):
             hook(module)
+        # only now: after a hook that raised, the next import must not go without it
+        _waiting.pop(module.__name__, None)
 
 
 class _Watcher:

@@ -63,6 +63,13 @@ def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
     return value
 
 
+def _plain_dict(content: dict) -> dict:
+    """A nested dict of a config, as in the ``metainfo`` of a data set."""
+    if type(content) is not dict:
+        raise NotPlainError('a config that is no dict')
+    return content
+
+
 def _no_bytes() -> bytes:
     """How a pickle writes the data of an array without elements."""
     return b''
@@ -75,6 +82,7 @@ STAND_INS = [
     (_ArrayType, 'numpy.ndarray'),
     (_empty_array, 'numpy._core.multiarray._reconstruct'),
     (_scalar, 'numpy._core.multiarray.scalar'),
+    (_plain_dict, 'mmengine.config.config.ConfigDict'),
     # the names in files written under numpy 1
     (_empty_array, 'numpy.core.multiarray._reconstruct'),
     (_scalar, 'numpy.core.multiarray.scalar'),
@@ -101,6 +109,10 @@ def _settle(value: Any, owners: tuple[type, ...], seen: set[int]) -> Any:
         if value.value is None:
             raise NotPlainError('a numpy array without contents')
         return value.value
+    if type(value) is _Dtype:
+        return value.value
+    if value is _ArrayType:
+        raise NotPlainError('a class instead of a value')
     if type(value) is tuple:
         return tuple(_settle(item, owners, seen) for item in value)
     if type(value) in owners:

@@ -37,6 +37,9 @@ PINS = {
     'mmdet': 'mmdet==3.3.0',
     'mmseg': 'mmsegmentation==1.2.2 ftfy regex',
     'cv2': 'opencv-python-headless',
+    'timm': 'timm',
+    'pycocotools': 'pycocotools',
+    'PIL': 'pillow',
 }
 TORCH_AGAIN = 'pip install --force-reinstall torch torchvision (both from the same package index)'
 OLDEST_PYTHON = (3, 10)

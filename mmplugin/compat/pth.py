@@ -75,5 +75,5 @@ def _change(file: Path, action) -> None:
 
 def _takes_effect() -> bool:
     code = "import sys; sys.exit('mmplugin' not in sys.modules)"
-    found = subprocess.run([sys.executable, '-c', code], cwd=os.sep, check=False)
+    found = subprocess.run([sys.executable, '-E', '-c', code], cwd=os.sep, check=False)
     return found.returncode == 0

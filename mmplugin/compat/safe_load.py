@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -73,23 +74,27 @@ def load_url(
     """
     folder = model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints')
     copy = os.path.join(folder, file_name or os.path.basename(urlparse(url).path))
+    if os.path.isfile(copy):
+        return load(copy, map_location)
+    os.makedirs(folder, exist_ok=True)
+    hash_in_name = torch.hub.HASH_REGEX.search(os.path.basename(copy)) if check_hash else None
+    _download(url, copy, hash_in_name[1] if hash_in_name else None, progress)
     try:
-        with _reading(f'{url} (downloaded to {copy}; delete it to download again)') as settled:
-            return settled(
-                torch.hub.load_state_dict_from_url(
-                    url,
-                    model_dir=model_dir,
-                    map_location=map_location,
-                    progress=progress,
-                    check_hash=check_hash,
-                    file_name=file_name,
-                    weights_only=True,
-                )
-            )
-    except URLError as error:
+        return load(copy, map_location)
+    except CheckpointError as error:
+        os.unlink(copy)
+        raise type(error)(f'downloaded from {url}, and deleted again: {error}') from None
+
+
+def _download(url: str, target: str, hash_prefix: str | None, progress: bool) -> None:
+    try:
+        torch.hub.download_url_to_file(url, target, hash_prefix, progress)
+    except RuntimeError as error:  # of another hash than the name says
+        raise CheckpointError(f'{url}: {error}') from None
+    except (URLError, ConnectionError, TimeoutError, HTTPException) as error:
         raise ConnectionError(
-            f'{url}: cannot be downloaded ({error.reason}); fetch the file by other means and '
-            'give its path instead'
+            f'{url}: cannot be downloaded ({getattr(error, "reason", error)}); fetch the file by '
+            'other means and give its path instead'
         ) from None
 
 
@@ -120,7 +125,7 @@ def _reading(name: str) -> Iterator:
             with _allowed(allowed):
                 yield settled
         except Exception as error:
-            if isinstance(error, OSError) and (error.filename or isinstance(error, URLError)):
+            if isinstance(error, OSError) and error.filename:
                 raise
             if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
                 raise

@@ -14,11 +14,14 @@ class Layout:
         marker: regular expression; a file is of this layout when one of its keys matches whole.
         rename: all keys of a file -> {key of the file: key of ours}. Keys it cannot place map to
             themselves. Keys of ours are those of the backbone, plus ``head.*`` for a classifier.
+        norms: beginnings of our names of output norms that every such file holds, so that their
+            absence is an error. Default none.
     """
 
     name: str
     marker: str
     rename: Callable[[Iterable[str]], dict[str, str]]
+    norms: tuple[str, ...] = ()
 
     def matches(self, keys: Iterable[str]) -> bool:
         """Whether the keys are of this layout."""

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -57,7 +58,9 @@ def load_pretrained(
     loadable = {key: renamed[key] for key in shared if key not in misshaped}
 
     absent = own.keys() - renamed.keys()
-    absent_norms = {key for key in absent if key.startswith('norms.')}
+    absent_norms = {
+        key for key in absent if key.startswith('norms.') and not key.startswith(layout.norms)
+    }
     extra = renamed.keys() - own.keys()
     head = {key for key in extra if key.startswith('head.')}
     unbuilt = {key for key in extra - head if is_unbuilt(key, backbone)}
@@ -108,20 +111,17 @@ def read_state_dict(
     Raises:
         ValueError: when the file holds no tensors by name.
     """
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
-    while isinstance(content, Mapping) and not any(isinstance(v, Tensor) for v in content.values()):
-        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if wrapper is None:
-            break
-        content = content[wrapper]
+    content = unwrapped(
+        CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
+    )
     state = {}
     if isinstance(content, Mapping):
         state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
     if not state:
         kind = f'keys {listed(content)}' if isinstance(content, Mapping) else type(content).__name__
         raise ValueError(
-            f'{checkpoint} holds no state dict ({kind}); tensors are looked for at the top level '
-            f'and under {", ".join(WRAPPERS)}'
+            f'{checkpoint} holds no state dict ({kind}); tensors are looked for at the top level, '
+            f'under {", ".join(WRAPPERS)}, and under any other key that stands alone'
         )
     beside: list[str] = []
     for known in PREFIXES if prefix is None else (prefix.rstrip('.') + '.',):
@@ -133,6 +133,21 @@ def read_state_dict(
         elif prefix is not None:
             raise ValueError(f'{checkpoint} has no key under {known!r}; it has {listed(state, 4)}')
     return state, beside
+
+
+def unwrapped(content: Any) -> Any:
+    """The innermost mapping that holds tensors under dotted names, or the last one reached."""
+    while isinstance(content, Mapping) and not any(
+        isinstance(value, Tensor) and '.' in key for key, value in content.items()
+    ):
+        inner = {key: value for key, value in content.items() if isinstance(value, Mapping)}
+        names = [key for key in WRAPPERS if key in inner]
+        if not names and len(inner) == 1:
+            names = list(inner)
+        if not names:
+            break
+        content = inner[names[0]]
+    return content
 
 
 def is_unbuilt(key: str, backbone: nn.Module) -> bool:

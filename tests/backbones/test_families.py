@@ -28,7 +28,7 @@ def test_every_variant_builds_without_memory_and_says_its_outputs(family, arch):
     for output, channels, stride in zip(outputs, model.out_channels, model.out_strides):
         assert output.shape[:2] == (2, channels)
         assert abs(output.shape[2] - 97 / stride) <= 1 and abs(output.shape[3] - 161 / stride) <= 1
-    aligned = model(torch.empty(1, 3, 96, 160, device='meta'))
+    aligned = model.eval()(torch.empty(1, 3, 96, 160, device='meta'))
     assert [o.shape[2:] for o in aligned] == [(96 // s, 160 // s) for s in model.out_strides]
 
 
@@ -104,7 +104,7 @@ def test_checkpointing_really_recomputes(family):
     for with_cp in (False, True):
         model, calls = tiny(family, with_cp=with_cp), []
         model.stages[1].blocks[1].register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
-        weighted_sum(model(image(1, 3, 32, 32, dtype=torch.float32))).backward()
+        weighted_sum(model(image(1, 3, 64, 64, dtype=torch.float32))).backward()
         counts[with_cp] = len(calls)
     assert counts == {False: 1, True: 2}
 
@@ -133,17 +133,21 @@ def test_no_parameter_is_unused_in_distributed_training(family, tmp_path):
         torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize('size', [(3, 3), (3, 40), (5, 4), (31, 7)])
+@pytest.mark.parametrize('size', [None, (3, 40), (5, 4), (31, 7)])
 @pytest.mark.parametrize('family', families())
 def test_any_size_down_to_one_output_cell(family, size):
-    outputs = tiny(family).eval()(image(1, 3, *size, dtype=torch.float32))
+    model = tiny(family).eval()
+    size = size or (model.min_size, model.min_size)
+    outputs = model(image(1, 3, *size, dtype=torch.float32))
     assert all(min(o.shape[2:]) >= 1 and o.isfinite().all() for o in outputs)
 
 
 @pytest.mark.parametrize('family', families())
 def test_an_image_under_one_cell_is_refused(family):
-    with pytest.raises(ValueError, match='2x40 pixels is smaller than one output cell'):
-        tiny(family)(torch.zeros(1, 3, 2, 40))
+    model = tiny(family)
+    size = model.min_size - 1
+    with pytest.raises(ValueError, match=f'{size}x40 pixels is smaller than one output cell'):
+        model(torch.zeros(1, 3, size, 40))
 
 
 @pytest.mark.parametrize('shape', [(1, 4, 32, 32), (3, 32, 32)])
@@ -153,9 +157,20 @@ def test_an_image_of_another_shape_is_refused(family, shape):
         tiny(family)(torch.zeros(shape))
 
 
+@pytest.mark.parametrize('frozen_stages', [-1, 0, 2, 4])
+@pytest.mark.parametrize('family', families())
+def test_channels_last_images_train_at_every_freeze_level(family, frozen_stages):
+    model = tiny(family, frozen_stages=frozen_stages).to(memory_format=torch.channels_last)
+    x = image(2, 3, 64, 64, dtype=torch.float32).contiguous(memory_format=torch.channels_last)
+    weighted_sum(model(x)).backward()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.grad.isfinite().all() for p in trained)
+
+
 @pytest.mark.parametrize('family', families())
 def test_other_image_channels(family):
-    assert tiny(family, in_channels=6)(torch.zeros(1, 6, 32, 32))[0].shape == (1, 8, 8, 8)
+    model = tiny(family, in_channels=6).eval()
+    assert model(torch.zeros(1, 6, 32, 32))[0].shape == (1, 8, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +179,16 @@ def test_other_image_channels(family):
         (dict(arch='s13'), "has no arch 's13'; choose one of "),
         (dict(arch=dict(TINY, depth=1)), 'arch dict has unknown depth; its keys are '),
         (dict(arch=dict(depths=(1, 1, 1, 1))), 'arch dict lacks embed_dims'),
-        (dict(arch=dict(TINY, depths=(1, 1))), r'depths takes one number a stage \(4\)'),
+        (dict(arch=dict(TINY, depths=(1, 1))), r'depths takes one value a stage \(4\)'),
         (dict(arch=TINY, out_indices=(0, 4)), 'out_indices are stage numbers 0 to 3'),
         (dict(arch=TINY, out_indices=(-5,)), 'out_indices are stage numbers 0 to 3'),
+        (dict(arch=None), 'has no arch None; choose one of '),
+        (dict(arch=dict(TINY, depths=(1, -1, 1, 1))), 'depths are positive whole numbers'),
+        (dict(arch=dict(TINY, depths=(1, 1, 1, '2'))), 'depths are positive whole numbers'),
+        (dict(arch=dict(TINY, embed_dims=(8, 16, 24, 0))), 'embed_dims are positive whole'),
+        (dict(arch=TINY, out_indices=None), 'out_indices are stage numbers 0 to 3'),
+        (dict(arch=TINY, out_indices='0123'), 'out_indices are stage numbers 0 to 3'),
+        (dict(arch=TINY, drop_path_rate=None), r'drop_path_rate must be in \[0, 1\)'),
         (dict(arch=TINY, out_indices=()), 'out_indices are stage numbers 0 to 3'),
         (dict(arch=TINY, out_indices=(3, -1)), 'names a stage twice'),
         (dict(arch=TINY, frozen_stages=5), 'frozen_stages must be -1'),
@@ -231,7 +253,7 @@ def test_frozen_stages_freeze_the_stem_and_the_first_k(family, frozen_stages):
     frozen = {n for n, m in model.named_modules() if n and not m.training}
     assert all((f'{n}.').startswith(tuple(parts)) for n in frozen) and bool(frozen) == bool(parts)
     assert model.norms.training
-    weighted_sum(model(image(1, 3, 32, 32, dtype=torch.float32))).backward()
+    weighted_sum(model(image(1, 3, 64, 64, dtype=torch.float32))).backward()
     assert {n for n, p in model.named_parameters() if p.grad is not None} == expected
 
 

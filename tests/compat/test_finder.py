@@ -91,7 +91,6 @@ def test_mmcv_reports_that_nothing_was_compiled():
 
 def test_flavour_of_this_environment():
     assert finder.flavour() == 'no-compile'
-    assert list(finder.distributions()) in (['mmcv-lite'], ['onedl-mmcv'])
 
 
 def test_flavours_without_importing_mmcv(tmp_path):

@@ -51,6 +51,21 @@ def test_looking_for_a_module_does_not_run_its_hook(module):
     assert len(calls) == 1
 
 
+def test_a_hook_that_raises_is_not_lost(module):
+    calls = []
+
+    def hook(loaded):
+        calls.append(loaded)
+        if len(calls) == 1:
+            raise RuntimeError('not yet')
+
+    import_hooks.after_import(module, hook)
+    with pytest.raises(RuntimeError, match='not yet'):
+        importlib.import_module(module)
+    importlib.import_module(module)
+    assert len(calls) == 2
+
+
 def test_module_keeps_its_own_loader(module):
     import_hooks.after_import(module, lambda _: None)
     loaded = importlib.import_module(module)

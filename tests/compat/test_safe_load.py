@@ -11,6 +11,7 @@ import traceback
 import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.dataset import DefaultSampler
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel, BaseModule
@@ -173,6 +174,25 @@ def test_file_that_cannot_be_downloaded(served):
     with pytest.raises(ConnectionError, match=r'none\.pth: cannot be downloaded \(.+\); ') as e:
         CheckpointLoader.load_checkpoint(f'{served}/none.pth')
     assert short(e.value)
+
+
+def test_download_that_is_no_checkpoint_is_not_kept(served):
+    with open('page.pth', 'w') as page:
+        page.write('<html>please log in</html>')
+    for _ in range(2):
+        with pytest.raises(
+            CheckpointError, match=r'downloaded from .*page\.pth, and deleted again'
+        ):
+            CheckpointLoader.load_checkpoint(f'{served}/page.pth')
+    torch.save({'weight': torch.ones(2)}, 'page.pth')
+    assert CheckpointLoader.load_checkpoint(f'{served}/page.pth')['weight'].tolist() == [1, 1]
+
+
+def test_nested_config_and_bare_dtype():
+    file = {'meta': {'groups': ConfigDict(sky=ConfigDict(id=1))}, 'dtype': np.dtype('f4')}
+    found = load(write(file))
+    assert found == {'meta': {'groups': {'sky': {'id': 1}}}, 'dtype': np.dtype('f4')}
+    assert type(found['meta']['groups']) is dict
 
 
 class Toy(BaseModel):

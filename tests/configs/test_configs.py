@@ -123,6 +123,8 @@ def test_semantic_fpn_is_tested_on_multiples_of_32():
     for loader in (config.val_dataloader, config.test_dataloader):
         steps = [step.type for step in loader.dataset.pipeline]
         assert steps.index('ResizeToMultiple') == steps.index('Resize') + 1
+    augmented = [group[0].type for group in config.tta_pipeline[-1].transforms]
+    assert augmented.index('ResizeToMultiple') == augmented.index('Resize') + 1
 
 
 @pytest.mark.parametrize('path', [*LEAVES, *TEMPLATES], ids=name_of)

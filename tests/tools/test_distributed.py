@@ -1,5 +1,6 @@
 """Two processes on one machine, without a GPU or with two."""
 
+import json
 import os
 import subprocess
 import sys
@@ -28,19 +29,50 @@ def torchrun(tool, *words, **env):
     return result.stdout + result.stderr
 
 
+# writes what each process has seen, and a fingerprint of the weights it ended with
+SPY = """
+import json
+from pathlib import Path
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class Spy(Hook):
+    def __init__(self, folder):
+        self.folder, self.pictures = folder, []
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.pictures += [sample.img_path for sample in data_batch['data_samples']]
+    def after_train(self, runner):
+        weights = [float(p.double().sum()) for p in runner.model.parameters()]
+        found = dict(pictures=self.pictures, weights=weights)
+        Path(self.folder, f'rank{get_rank()}.json').write_text(json.dumps(found))
+"""
+
+
 def test_two_processes_train_on_the_cpu(segmentor, tmp_path):
     """With the SyncBN of mmseg's own FPN head."""
     assert "'SyncBN'" in segmentor.config.read_text()
-    pairs = ['train_cfg.max_iters=1', 'train_cfg.val_interval=1']
-    words = [segmentor.config, '--work-dir', tmp_path, '--cfg-options', *pairs]
-    shown = torchrun('train', *words, CUDA_VISIBLE_DEVICES='-1')
+    (tmp_path / 'spy.py').write_text(SPY)
+    config = tmp_path / 'spied.py'
+    config.write_text(
+        f'_base_ = {str(segmentor.config)!r}\n'
+        "custom_imports = dict(imports=['mmplugin', 'spy'], allow_failed_imports=False)\n"
+        f"custom_hooks = [dict(type='mmengine.Spy', folder={str(tmp_path)!r})]\n"
+    )
+    pairs = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2']
+    words = [config, '--work-dir', tmp_path, '--cfg-options', *pairs]
+    path = f'{REPOSITORY}{os.pathsep}{tmp_path}'
+    shown = torchrun('train', *words, CUDA_VISIBLE_DEVICES='-1', PYTHONPATH=path)
     assert 'SyncBN becomes BN' in shown
     assert 'gloo' in shown
     assert 'mIoU' in shown
-    assert (tmp_path / 'iter_1.pth').is_file()
-    # 5 pictures, 2 a process and step: each process has seen its own half of the batch
-    log = max(tmp_path.glob('*/*.log')).read_text()
-    assert 'GPU number: 2' in log
+    assert (tmp_path / 'iter_2.pth').is_file()
+    first, second = (json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in (0, 1))
+    assert first['weights'] == second['weights']  # gradients were averaged
+    # 5 pictures, 2 a process and step
+    assert len(first['pictures']) == len(second['pictures']) == 4
+    assert not set(first['pictures'][:2]) & set(second['pictures'][:2])
 
 
 @pytest.mark.slow

@@ -47,6 +47,31 @@ def test_resume_goes_on_where_it_stopped(word, project, tmp_path):
     assert not (tmp_path / f'{project.last}.pth').exists()
 
 
+def test_resume_without_a_latest_checkpoint_overwrites_nothing(segmentor, tmp_path, capsys):
+    (tmp_path / 'iter_1.pth').write_bytes(b'earlier')
+    arguments = [str(segmentor.config), '--work-dir', str(tmp_path), '--resume']
+    assert train.main([*arguments, *options('train_cfg.max_iters=1')]) == 1
+    assert 'no file last_checkpoint' in error_line(capsys)
+    assert (tmp_path / 'iter_1.pth').read_bytes() == b'earlier'
+
+
+def test_resume_in_a_fresh_folder_keeps_load_from(segmentor, tmp_path):
+    arguments = [str(segmentor.config), '--work-dir', str(tmp_path), '--resume']
+    pairs = ['train_cfg.max_iters=1', f'load_from={segmentor.checkpoint}']
+    assert train.main([*arguments, *options(*pairs)]) == 0
+    log = newest_log(tmp_path)
+    assert 'so the run begins' in log
+    assert f'Load checkpoint from {segmentor.checkpoint}' in log
+
+
+def test_resume_with_nested_metainfo(segmentor, tmp_path):
+    pairs = ['train_dataloader.dataset.metainfo.groups.sky=1', 'train_cfg.val_interval=9']
+    arguments = [str(segmentor.config), '--work-dir', str(tmp_path)]
+    assert train.main([*arguments, *options('train_cfg.max_iters=1', *pairs)]) == 0
+    assert train.main([*arguments, '--resume', *options('train_cfg.max_iters=2', *pairs)]) == 0
+    assert (tmp_path / 'iter_2.pth').is_file()
+
+
 def test_work_dir_is_named_after_the_config(segmentor, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert train.main([str(segmentor.config), *options('train_cfg.max_iters=1')]) == 0

@@ -194,7 +194,8 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, log, kind, named)
     ('content', 'message'),
     [
         ({'conv1.weight': torch.zeros(1)}, 'of no layout this backbone knows.*conv1.weight'),
-        ({'epoch': 3, 'weights': {'a': torch.zeros(1)}}, 'holds no state dict'),
+        ({'epoch': 3, 'weights': {'a': torch.zeros(1)}}, 'of no layout this backbone knows'),
+        ({'epoch': 3, 'args': {'lr': 0.1}}, 'holds no state dict'),
         ([torch.zeros(1)], 'holds no state dict'),
         ({}, 'holds no state dict'),
     ],
@@ -214,6 +215,28 @@ def test_a_wrong_prefix_is_named(tmp_path):
     path = saved(tmp_path, official().state_dict())
     with pytest.raises(ValueError, match=r"has no key under 'student\.'"):
         load(path, prefix='student.')
+
+
+@pytest.mark.parametrize('kind', ['Pretrained', 'mmengine.Pretrained'])
+def test_a_name_with_scope_is_read_strictly_too(tmp_path, kind):
+    path = saved(tmp_path, {'conv1.weight': torch.zeros(1)})
+    model = PoolFormer(TINY, init_cfg=dict(type=kind, checkpoint=path))
+    with pytest.raises(ValueError, match='of no layout this backbone knows'):
+        model.init_weights()
+
+
+@pytest.mark.parametrize('wrong', [dict(checkpoint='a.pth', prefx='backbone.'), dict()])
+def test_keys_that_would_be_ignored_are_refused(wrong):
+    model = PoolFormer(TINY, init_cfg=dict(type='Pretrained', **wrong))
+    with pytest.raises(ValueError, match='init_cfg of type Pretrained takes checkpoint'):
+        model.init_weights()
+
+
+@pytest.mark.parametrize('wrapper', ['model', 'net'])
+def test_a_tensor_beside_the_wrapper_does_not_hide_it(tmp_path, wrapper):
+    state = official().state_dict()
+    model = load(saved(tmp_path, {'epoch': torch.tensor(3), wrapper: state}))
+    assert torch.equal(model.stem.conv.weight, state['patch_embed.proj.weight'])
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,0 +1,96 @@
+import json
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from mmengine.structures import BaseDataElement
+
+from mmplugin.visual.contact_sheet import draw_contact_sheet
+from mmplugin.visual.curves import newest_log, read_curves
+from mmplugin.visual.panels import draw_labels, draw_objects, show_picture, unit_palette
+
+
+def painted(draw):
+    """RGB pixels of a picture of 20 x 20 cells, 10 pixels each, after ``draw(axes)``."""
+    figure = Figure(figsize=(2, 2), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    show_picture(axes, np.full((20, 20, 3), 255, np.uint8), '')
+    draw(axes)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+
+
+def test_labels_take_the_colours_of_their_classes_and_ignored_pixels_go_dark():
+    labels = np.zeros((20, 20), int)
+    labels[:, 10:] = 1
+    ignored = np.zeros((20, 20), bool)
+    ignored[10:] = True
+    red, blue = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
+    pixels = painted(lambda axes: draw_labels(axes, labels, [red, blue], ignored))
+    left, right, dark = pixels[50, 50], pixels[50, 150], pixels[150, 50]
+    assert left[0] > left[2] + 100 and right[2] > right[0] + 100
+    assert dark.max() < 100
+
+
+def test_objects_are_filled_framed_and_a_crowd_only_framed():
+    masks = np.zeros((1, 20, 20), bool)
+    masks[0, 6:14, 6:14] = True
+    boxes = np.array([[6, 6, 14, 14]])
+    for crowd in (False, True):
+        pixels = painted(
+            lambda axes, crowd=crowd: draw_objects(
+                axes, masks, boxes, ['thing'], [(1.0, 0.0, 0.0)], crowd
+            )
+        )
+        assert (pixels[100, 100, 1] < 200) != crowd
+        assert pixels[60:140, 57:63, 1].min() < 100, 'left edge of the box'
+        assert pixels[10:30, 150:190].min() == 255
+
+
+def test_palette_of_the_data_set_or_a_default_for_any_number_of_classes():
+    assert unit_palette({'classes': ('a',), 'palette': [(255, 0, 51)]}) == [(1.0, 0.0, 0.2)]
+    assert len(unit_palette({'classes': tuple('x' * 30)})) == 30
+
+
+def test_contact_sheet_refuses_what_it_cannot_draw(tmp_path):
+    with pytest.raises(ValueError, match='at least one'):
+        draw_contact_sheet([], {'classes': ('a',)}, tmp_path / 'x.png')
+    bare = BaseDataElement(metainfo=dict(img_path='a.jpg'))
+    with pytest.raises(ValueError, match=r'a\.jpg lacks'):
+        draw_contact_sheet([bare], {'classes': ('a',)}, tmp_path / 'x.png')
+    assert not (tmp_path / 'x.png').exists()
+
+
+def write_log(folder, records):
+    path = folder / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    path.write_text('\n'.join(map(json.dumps, records)))
+    return path
+
+
+def test_epoch_metrics_are_placed_at_their_iteration(tmp_path):
+    log = write_log(
+        tmp_path / '1',
+        [
+            {'lr': 0.1, 'loss': 2.0, 'epoch': 1, 'iter': 10, 'step': 10},
+            {'lr': 0.2, 'loss': 1.0, 'epoch': 1, 'iter': 25, 'step': 25},
+            {'coco/bbox_mAP': 0.3, 'time': 1.0, 'step': 1},
+            {'lr': 0.1, 'loss': 0.5, 'epoch': 2, 'iter': 50, 'step': 50},
+            {'coco/bbox_mAP': 0.6, 'time': 1.0, 'step': 2},
+        ],
+    )
+    train, val = read_curves(log)
+    assert train['loss'] == ([10, 25, 50], [2.0, 1.0, 0.5])
+    assert val['coco/bbox_mAP'] == ([25, 50], [0.3, 0.6])
+
+
+def test_newest_log_and_logs_without_training(tmp_path):
+    with pytest.raises(FileNotFoundError, match='no training log'):
+        newest_log(tmp_path)
+    write_log(tmp_path / '20260101_000000', [])
+    newest = write_log(tmp_path / '20260102_000000', [{'mIoU': 3, 'step': 1}])
+    assert newest_log(tmp_path) == newest
+    with pytest.raises(ValueError, match='no training line'):
+        read_curves(newest)

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Make or refresh .venv, then run the tests. Arguments go on to pytest:
+#
+#   bash tools/run_tests.sh
+#   bash tools/run_tests.sh -m slow
+#   bash tools/run_tests.sh tests/backbones -k s12
+#
+# The tests of real pictures read the folder named by MMPLUGIN_REAL_DATA and are skipped without it.
+set -euo pipefail
+
+# shellcheck source=tools/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+bash "$ROOT/tools/setup.sh"
+cd "$ROOT"
+# the tensors are small: more threads would only wait for each other
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+exec "$VENV/bin/python" -m pytest "$@"
