@@ -13,7 +13,7 @@ SIZES = ((128, 128), (128, 96), (96, 128), (112, 128), (128, 112), (120, 160), (
 """Heights and widths that occur."""
 
 KINDS = ('plain', 'empty', 'grey', 'crowd', 'tiny')
-_CYCLE = {1: 'empty', 2: 'grey', 3: 'crowd', 4: 'tiny', 11: 'crowd', 14: 'tiny'}
+_CYCLE = {1: 'empty', 2: 'grey', 3: 'crowd', 4: 'tiny', 21: 'empty', 23: 'crowd', 34: 'tiny'}
 
 MIN_VISIBLE = 0.4
 """No object is hidden further than to this share of its own area."""
@@ -40,10 +40,10 @@ class Scene:
 def kind_of(index: int) -> str:
     """What the picture of this number shows.
 
-    Of 20 pictures one is empty, one grey, two hold a crowd and two tiny objects; the first five
+    Of 40 pictures two are empty, one grey, two hold a crowd and two tiny objects; the first five
     pictures show every kind.
     """
-    return _CYCLE.get(index % 20, 'plain')
+    return _CYCLE.get(index % 40, 'plain')
 
 
 def draw_scene(rng: np.random.Generator, kind: str = 'plain') -> Scene:
