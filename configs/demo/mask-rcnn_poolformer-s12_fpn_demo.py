@@ -8,9 +8,9 @@ model = dict(
     neck=dict(in_channels=[64, 128, 320, 512], out_channels=64),
     rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[4, 5.66])),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=64, finest_scale=28),
+        bbox_roi_extractor=dict(out_channels=64, finest_scale=28, roi_layer=dict(sampling_ratio=2)),
         bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=6),
-        mask_roi_extractor=dict(out_channels=64),
+        mask_roi_extractor=dict(out_channels=64, roi_layer=dict(sampling_ratio=2)),
         mask_head=dict(in_channels=64, num_convs=2, conv_out_channels=64, num_classes=6),
     ),
     train_cfg=dict(
@@ -90,7 +90,7 @@ optim_wrapper = dict(
         norm_decay_mult=0.0, custom_keys=dict(layer_scale=dict(lr_mult=10.0, decay_mult=0.0))
     ),
 )
-max_epochs = 10
+max_epochs = 16
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
     dict(
@@ -102,7 +102,7 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(max_epochs=max_epochs, val_interval=3)
+train_cfg = dict(max_epochs=max_epochs, val_interval=8)
 default_hooks = dict(
     logger=dict(interval=5), checkpoint=dict(interval=max_epochs, max_keep_ckpts=1)
 )

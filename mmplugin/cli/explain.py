@@ -27,9 +27,11 @@ def explain(error: BaseException) -> str | None:
 
 
 def install_hint(module: str) -> str:
-    """How to get what provides ``module``: the tested release where the project pins one."""
-    if module in PINS:
-        return f'install it with `pip install {PINS[module]}` (or `uv pip install`)'
+    """How to get a module or distribution: the tested release where the project pins one."""
+    of_distribution = (pin for pin in PINS.values() if pin.startswith(f'{module}=='))
+    pin = PINS.get(module) or next(of_distribution, None)
+    if pin:
+        return f'install it with `pip install {pin}` (or `uv pip install`)'
     return f'install the package that provides {module}, or run bash tools/setup.sh'
 
 

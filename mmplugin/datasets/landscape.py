@@ -3,7 +3,7 @@
 import numpy as np
 
 from mmplugin.datasets.canvas import Canvas
-from mmplugin.datasets.scene import SIZES
+from mmplugin.datasets.scene import MIN_VISIBLE, SIZES
 from mmplugin.datasets.shapes import HUES, SHAPES, coverage
 from mmplugin.datasets.textures import (
     PATTERNS,
@@ -49,7 +49,7 @@ def draw_landscape(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
             aspect=rng.uniform(0.6, 1.0),
             angle=rng.uniform(0, 2 * np.pi),
         )
-        if canvas.leaves_visible(cover, 0.4):
+        if canvas.leaves_visible(cover, MIN_VISIBLE):
             canvas.stamp(cover, surface(rng, size, canvas.backdrop(cover), HUES[shape]))
             owners.append(1 + len(STUFF) + shape)
     labels = np.where(canvas.owner > 0, np.array(owners)[canvas.owner], ground)

@@ -15,7 +15,7 @@ SIZES = ((128, 128), (128, 96), (96, 128), (112, 128), (128, 112), (120, 160), (
 KINDS = ('plain', 'empty', 'grey', 'crowd', 'tiny')
 _CYCLE = {1: 'empty', 2: 'grey', 3: 'crowd', 4: 'tiny', 21: 'empty', 23: 'crowd', 34: 'tiny'}
 
-MIN_VISIBLE = 0.4
+MIN_VISIBLE = 0.5
 """No object is hidden further than to this share of its own area."""
 
 

@@ -101,7 +101,7 @@ def surface(
     """
     tint = (hue + rng.normal(0, spread)) / 360 % 1
     for _ in range(MAX_TRIES):
-        colour = 255 * np.array(hsv_to_rgb(tint, rng.uniform(0.45, 0.95), rng.uniform(0.35, 1)))
+        colour = 255 * np.array(hsv_to_rgb(tint, rng.uniform(0.55, 1), rng.uniform(0.5, 1)))
         if abs((colour - backdrop) @ LUMA) >= 25:
             break
     shade = smooth_noise(rng, size, 24) * 2 - 1
@@ -110,5 +110,5 @@ def surface(
 
 def sensor_noise(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     """Add pixel noise of a random strength and round: ``(H, W, 3)`` uint8."""
-    noise = rng.standard_normal(picture.shape, dtype=np.float32) * rng.uniform(3, 12)
+    noise = rng.standard_normal(picture.shape, dtype=np.float32) * rng.uniform(2, 9)
     return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)

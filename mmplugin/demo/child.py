@@ -1,9 +1,12 @@
 """Running a tool as a child process: everything into a log, progress onto the screen."""
 
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+SHOWN = re.compile(r'(eta|loss|mIoU|coco/(bbox|segm)_mAP): ')
 
 
 class ChildFailed(Exception):
@@ -49,6 +52,13 @@ def run_child(command: list[str], log: Path, env: dict[str, str]) -> float:
 
 
 def progress_of(line: str) -> str | None:
-    """mmengine's progress lines, ``Epoch(...)`` and ``Iter(...)``, without the log's header."""
+    """What to show of one of mmengine's progress lines (``Epoch(...)``, ``Iter(...)``).
+
+    Place, time left, loss and the main metrics; None for any other line.
+    """
     _, found, rest = line.rstrip().partition(' - INFO - ')
-    return rest if found and rest.startswith(('Epoch(', 'Iter(')) else None
+    if not found or not rest.startswith(('Epoch(', 'Iter(')):
+        return None
+    place, *fields = re.split(r'  +(?=[\w./]+: )', rest)
+    shown = [field for field in fields if SHOWN.match(field)]
+    return '  '.join([re.sub(' +', ' ', place), *shown])

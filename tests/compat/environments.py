@@ -21,11 +21,11 @@ class Environment:
         subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(folder)], check=True)
         self.python = folder / 'bin' / 'python'
         (self.site,) = folder.glob('lib/python*/site-packages')
-        (self.site / 'a-packages.pth').write_text(''.join(f'{path}\n' for path in packages))
         # how setuptools brings distutils to Python 3.12; mmengine's collect_env imports it
         hook = site_packages() / 'distutils-precedence.pth'
-        if hook.is_file():
-            (self.site / hook.name).write_text(hook.read_text())
+        has_hook = site_packages() in packages and hook.is_file()
+        lines = [*map(str, packages), *([hook.read_text()] if has_hook else [])]
+        (self.site / 'a-packages.pth').write_text('\n'.join(lines))
 
     def run(self, *args, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess:
         """Run its Python on ``args``, away from the checkout unless ``cwd`` says otherwise."""

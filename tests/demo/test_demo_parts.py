@@ -76,9 +76,25 @@ def test_child_that_fails_is_an_error_with_its_last_words(tmp_path):
         run_child([sys.executable, '-c', code], tmp_path / 'log', {})
 
 
-@pytest.mark.parametrize('line', ['loss: 2', 'x - INFO - paramwise_options', 'Epoch(train) [1]'])
-def test_other_lines_are_no_progress(line):
-    assert progress_of(line) is None
+@pytest.mark.parametrize(
+    ('line', 'shown'),
+    [
+        (
+            'x - INFO - Epoch(train)  [2][ 5/50]  lr: 1e-3  eta: 0:05:58  loss: 2.1  loss_cls: 0.6',
+            'Epoch(train) [2][ 5/50]  eta: 0:05:58  loss: 2.1',
+        ),
+        (
+            'x - INFO - Epoch(val) [2][15/15]    coco/bbox_mAP: 0.3  coco/bbox_mAP_50: 0.6',
+            'Epoch(val) [2][15/15]  coco/bbox_mAP: 0.3',
+        ),
+        ('x - INFO - Iter(val) [60/60]    aAcc: 8.0  mIoU: 6.9', 'Iter(val) [60/60]  mIoU: 6.9'),
+        ('loss: 2', None),
+        ('x - INFO - paramwise_options', None),
+        ('Epoch(train) [1]', None),
+    ],
+)
+def test_what_is_shown_of_a_line(line, shown):
+    assert progress_of(line) == shown
 
 
 def test_result_folder(tmp_path):
