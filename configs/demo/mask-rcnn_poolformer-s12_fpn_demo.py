@@ -9,7 +9,7 @@ model = dict(
     rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[4, 5.66])),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64, finest_scale=28, roi_layer=dict(sampling_ratio=2)),
-        bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=6),
+        bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=6, reg_class_agnostic=True),
         mask_roi_extractor=dict(out_channels=64, roi_layer=dict(sampling_ratio=2)),
         mask_head=dict(in_channels=64, num_convs=2, conv_out_channels=64, num_classes=6),
     ),
@@ -83,7 +83,7 @@ val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(
-    optimizer=dict(lr=1.5e-3, weight_decay=0.05, fused=True),
+    optimizer=dict(lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=5),
     # layer scale starts at 1e-5, which would keep the blocks idle for most of so short a run
     paramwise_cfg=dict(
