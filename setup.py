@@ -112,6 +112,6 @@ setup(
             'regex',
         ],
         'weights': ['timm>=1.0', 'safetensors', 'huggingface_hub'],
-        'test': ['pytest', 'ruff', 'timm>=1.0', 'safetensors'],
+        'test': ['pytest', 'pytest-xdist', 'ruff', 'timm>=1.0', 'safetensors'],
     },
 )

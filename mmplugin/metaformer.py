@@ -198,7 +198,7 @@ class MetaFormer(BaseModule):
                 self, cfg['checkpoint'], self.layouts, cfg.get('prefix'), self.strict_load
             )
             if hasattr(self, '_params_init_info'):
-                update_init_info(self, init_info=f'PretrainedInit: {report}')
+                update_init_info(self, init_info=f'PretrainedInit: {report.summary}')
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Depth of a parameter for layer-wise learning-rate decay.

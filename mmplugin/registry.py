@@ -4,9 +4,51 @@
 mmengine imports this file for the scope and the locations below at the first look-up.
 """
 
+from importlib import import_module
+
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import Registry
 
-MODELS = Registry(
+DETECTORS = ('SMCADETR',)
+"""What ``mmplugin.detectors`` registers."""
+
+
+class ModelRegistry(Registry):
+    """Models, of which the detectors are imported at the first look-up of one of them.
+
+    They need mmdet, which who only segments may not have.
+    """
+
+    def get(self, key: str) -> type | None:
+        """The class of a name, as mmengine's registries give it.
+
+        Raises:
+            RuntimeError: for a detector where mmdet is not installed.
+        """
+        name = key.rpartition('.')[-1]
+        if name in DETECTORS and name not in self.module_dict:
+            try:
+                import_module('mmplugin.detectors')
+            except ModuleNotFoundError as error:
+                if error.name != 'mmdet':
+                    raise
+                raise RuntimeError(
+                    f'mmplugin.{name} needs mmdet, which is not installed: pip install mmdet==3.3.0'
+                ) from error
+        return super().get(key)
+
+
+MODELS = ModelRegistry(
     'model', parent=MMENGINE_MODELS, scope='mmplugin', locations=['mmplugin.backbones']
+)
+HOOKS = Registry(
+    'hook',
+    parent=MMENGINE_HOOKS,
+    scope='mmplugin',
+    locations=['mmplugin.engine', 'mmplugin.hooks'],
+)
+RUNNERS = Registry(
+    'runner', parent=MMENGINE_RUNNERS, scope='mmplugin', locations=['mmplugin.engine']
 )

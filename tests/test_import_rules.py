@@ -13,11 +13,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'mmplugin'
 FRAMEWORK = {'torch', 'mmengine', 'mmcv'}
 TOOLING = FRAMEWORK | {'mmdet', 'mmseg', 'numpy', 'cv2', 'PIL', 'matplotlib', 'pycocotools'}
 NETWORK = {'arguments', 'ops', 'layers', 'mixers', 'metaformer', 'registry', 'weights', 'backbones'}
-AROUND = {'cli', 'analysis', 'visual', 'datasets', 'demo', 'compat'}
+AROUND = {'engine', 'cli', 'analysis', 'visual', 'datasets', 'demo', 'compat'}
 
 # room -> (packages of others it may import, rooms it may import); itself always
 RULES = {
-    '__init__': (set(), {'compat'}),
+    '__init__': (set(), {'compat', 'weights'}),
     '__main__': (set(), {'__init__', 'compat'}),
     'compat': (FRAMEWORK | {'torchvision', 'numpy'}, set()),
     'registry': ({'mmengine'}, set()),
@@ -25,9 +25,13 @@ RULES = {
     'ops': (FRAMEWORK, set()),
     'layers': (FRAMEWORK, {'ops'}),
     'mixers': (FRAMEWORK, {'ops', 'layers'}),
-    'weights': (FRAMEWORK | {'safetensors', 'huggingface_hub'}, set()),
+    'weights': (FRAMEWORK | {'safetensors', 'huggingface_hub', 'filelock'}, set()),
     'metaformer': (FRAMEWORK, {'arguments', 'ops', 'layers', 'weights'}),
     'backbones': (FRAMEWORK, NETWORK),
+    # runs, whatever the network
+    'engine': (FRAMEWORK | {'numpy'}, {'registry'}),
+    'detectors': (FRAMEWORK | {'mmdet'}, {'registry'}),
+    'hooks': (FRAMEWORK, {'registry'}),
     'datasets': ({'numpy', 'cv2', 'pycocotools'}, set()),
     # what stands behind tools/: the network knows nothing of it
     'cli': (TOOLING, NETWORK | AROUND),

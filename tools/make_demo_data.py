@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--out', type=Path, required=True, help='folder to make')
     parser.add_argument('--seed', type=int, default=0, help='of all four splits. Default: 0')
     parser.add_argument(
-        '--train', type=int, default=200, help='pictures to learn from. Default: 200'
+        '--train', type=int, default=400, help='pictures to learn from. Default: 400'
     )
     parser.add_argument('--val', type=int, default=60, help='held-out pictures. Default: 60')
     return parser

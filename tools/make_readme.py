@@ -43,6 +43,7 @@ def table(models: list[dict], folder: Path) -> str:
         rows = [head, ['---'] * len(head)]
         for model in group:
             metrics = {k: v for result in model['Results'] for k, v in result['Metrics'].items()}
+            ours = [f'{k} {v}' for r in model['Results'] for k, v in r.get('Ours', {}).items()]
             config = ROOT / model['Config']
             link = Path(config).relative_to(folder) if folder in config.parents else config
             rows.append(
@@ -50,8 +51,8 @@ def table(models: list[dict], folder: Path) -> str:
                     f'[{model["Name"]}]({link.as_posix()})',
                     str(model['Metadata']['Parameters (M)']),
                     *(str(metrics.get(column, '')) for column in columns),
-                    model['Results'][0]['Source'],
-                    '',
+                    model['Results'][0].get('Source', 'none'),
+                    ', '.join(ours),
                 ]
             )
         dataset = group[0]['Results'][0]['Dataset']

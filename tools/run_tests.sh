@@ -5,6 +5,7 @@
 #   bash tools/run_tests.sh -m slow
 #   bash tools/run_tests.sh tests/backbones -k s12
 #
+# Several processes share the test files; "-n 0" runs all in one, as a debugger needs it.
 # The tests of real pictures read the folder named by MMPLUGIN_REAL_DATA and are skipped without it.
 set -euo pipefail
 
@@ -13,6 +14,6 @@ set -euo pipefail
 
 bash "$ROOT/tools/setup.sh"
 cd "$ROOT"
-# the tensors are small: more threads would only wait for each other
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
-exec "$VENV/bin/python" -m pytest "$@"
+# one thread a process: the tensors are small
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+exec "$VENV/bin/python" -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"

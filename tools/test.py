@@ -10,9 +10,11 @@ import sys
 
 import mmplugin  # noqa: F401  (mends the frameworks; before they are imported)
 from mmplugin.cli import run
+from mmplugin.cli.allow import add_allow_argument, allowing
 from mmplugin.cli.checkpoint import require_file
 from mmplugin.cli.config import add_config_arguments, add_run_arguments, load_config, settle_run
 from mmplugin.cli.data import check_data
+from mmplugin.cli.deploy import deploy_once_loaded
 from mmplugin.cli.launch import fit_to_machine, leave_group
 from mmplugin.cli.outputs import draw_predictions, keep_predictions
 from mmplugin.cli.runner import build_runner
@@ -26,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint file or URL, of the same model')
     add_run_arguments(parser)
+    add_allow_argument(parser)
     parser.add_argument(
         '--out',
         help='keep the predictions: for a detector a FILE.pkl, a list with one dict an image; for '
@@ -48,6 +51,12 @@ def build_parser() -> argparse.ArgumentParser:
         'without them uses flipping, and cannot have masks',
     )
     parser.add_argument(
+        '--deploy',
+        action='store_true',
+        help="test the backbone's inference form, into which it is rewritten once the checkpoint "
+        'is loaded; same results but for rounding',
+    )
+    parser.add_argument(
         '--no-strict',
         action='store_true',
         help='accept a checkpoint with tensors that are missing, unexpected or of another shape',
@@ -66,8 +75,11 @@ def test(args: argparse.Namespace) -> None:
         draw_predictions(cfg, args)
     notes = augment_test(cfg) if args.tta else []
     notes += fit_to_machine(cfg)
-    with keep_predictions(cfg, args.out):
-        build_runner(cfg, notes, exact=not args.no_strict).test()
+    with keep_predictions(cfg, args.out), allowing(args.allow_globals):
+        runner = build_runner(cfg, notes, exact=not args.no_strict)
+        if args.deploy:
+            deploy_once_loaded(runner)
+        runner.test()
     leave_group()
 
 

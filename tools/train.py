@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mmplugin  # noqa: F401  (mends the frameworks; before they are imported)
 from mmplugin.cli import UserError, run
+from mmplugin.cli.allow import add_allow_argument, allowing
 from mmplugin.cli.checkpoint import require_file
 from mmplugin.cli.config import add_config_arguments, add_run_arguments, load_config, settle_run
 from mmplugin.cli.data import check_data
@@ -21,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_config_arguments(parser)
     add_run_arguments(parser)
+    add_allow_argument(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -47,6 +49,7 @@ def train(args: argparse.Namespace) -> None:
     if args.auto_scale_lr:
         switch_on_lr_scaling(cfg, args.config)
     notes = fit_to_machine(cfg)
+    cfg.setdefault('runner_type', 'mmplugin.ResumableRunner')
     if args.resume is not None:
         notes += resume_from(cfg, args.resume)
     if cfg.get('load_from'):
@@ -56,7 +59,8 @@ def train(args: argparse.Namespace) -> None:
             f'{cfg.work_dir} holds checkpoints of an earlier run, and those of the same name will '
             'be overwritten; --resume goes on from the latest, --work-dir writes elsewhere'
         )
-    build_runner(cfg, notes, exact=bool(cfg.get('resume'))).train()
+    with allowing(args.allow_globals):
+        build_runner(cfg, notes, exact=bool(cfg.get('resume'))).train()
     leave_group()
 
 
@@ -67,22 +71,24 @@ def resume_from(cfg, checkpoint: str) -> list[str]:
         What was chosen, for the log.
 
     Raises:
-        UserError: when there are checkpoints, but nothing says which is the latest.
+        UserError: when there are checkpoints, but none of them is the whole one of a run.
     """
-    from mmengine.runner import find_latest_checkpoint
+    from mmplugin.engine.files import latest_whole
 
+    broken = []
     if checkpoint == 'auto':
-        checkpoint = find_latest_checkpoint(cfg.work_dir)
+        checkpoint, broken = latest_whole(cfg.work_dir)
+    notes = [f'--resume: {path} is missing or not whole, and is passed over' for path in broken]
     if checkpoint is not None:
         cfg.resume, cfg.load_from = True, checkpoint
-        return []
+        return notes
     if any(Path(cfg.work_dir).glob('*.pth')):
         raise UserError(
-            f'--resume: {cfg.work_dir} holds checkpoints, but no file last_checkpoint that says '
-            'which is the latest; name one: --resume CHECKPOINT'
+            f'--resume: {cfg.work_dir} holds checkpoints, but no file last_checkpoint that names '
+            'a whole one, and no whole epoch_*.pth or iter_*.pth; name one: --resume CHECKPOINT'
         )
     cfg.resume = False
-    return [f'--resume: no checkpoint in {cfg.work_dir}, so the run begins']
+    return [*notes, f'--resume: no checkpoint in {cfg.work_dir}, so the run begins']
 
 
 def switch_on_lr_scaling(cfg, config: str) -> None:

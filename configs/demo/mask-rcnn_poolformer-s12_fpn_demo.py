@@ -8,15 +8,15 @@ model = dict(
     neck=dict(in_channels=[64, 128, 320, 512], out_channels=64),
     rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[4, 5.66])),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=64, finest_scale=28, roi_layer=dict(sampling_ratio=2)),
+        bbox_roi_extractor=dict(out_channels=64, finest_scale=28, roi_layer=dict(sampling_ratio=1)),
         bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=6, reg_class_agnostic=True),
-        mask_roi_extractor=dict(out_channels=64, roi_layer=dict(sampling_ratio=2)),
+        mask_roi_extractor=dict(out_channels=64, roi_layer=dict(output_size=10, sampling_ratio=1)),
         mask_head=dict(in_channels=64, num_convs=2, conv_out_channels=64, num_classes=6),
     ),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=128)),
         rpn_proposal=dict(nms_pre=300, max_per_img=150),
-        rcnn=dict(sampler=dict(num=48, pos_fraction=0.33)),
+        rcnn=dict(sampler=dict(num=32, pos_fraction=0.33), mask_size=20),
     ),
     test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=100)),
 )
@@ -33,12 +33,12 @@ metainfo = dict(
         (200, 70, 180),
     ],
 )
-# less than the size of the files: half the time a step, and more steps beat more pixels here
-scale = (96, 96)
+# training sees less than the size of the files: half the time a step, and more steps beat more
+# pixels here
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='Resize', scale=(96, 96), keep_ratio=True),
     dict(
         type='RandomFlip',
         prob=[0.25, 0.25, 0.25],
@@ -48,7 +48,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='Resize', scale=(112, 112), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(
         type='PackDetInputs',
@@ -90,7 +90,7 @@ optim_wrapper = dict(
         norm_decay_mult=0.0, custom_keys=dict(layer_scale=dict(lr_mult=10.0, decay_mult=0.0))
     ),
 )
-max_epochs = 16
+max_epochs = 9
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
     dict(
@@ -102,7 +102,7 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(max_epochs=max_epochs, val_interval=8)
+train_cfg = dict(max_epochs=max_epochs, val_interval=4)
 default_hooks = dict(
     logger=dict(interval=5), checkpoint=dict(interval=max_epochs, max_keep_ckpts=1)
 )

@@ -6,9 +6,7 @@ _base_ = './fpn_poolformer-s12_8xb4-40k_ade20k-512x512.py'
 model = dict(
     backbone=dict(
         arch='m36',
-        init_cfg=dict(
-            checkpoint='https://github.com/sail-sg/poolformer/releases/download/v1.0/poolformer_m36.pth.tar'
-        ),
+        init_cfg=dict(checkpoint='mmplugin://poolformer-m36_in1k'),
     ),
     neck=dict(in_channels=[96, 192, 384, 768]),
 )

@@ -10,7 +10,7 @@ model = dict(
         arch='s12',
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='https://github.com/sail-sg/poolformer/releases/download/v1.0/poolformer_s12.pth.tar',
+            checkpoint='mmplugin://poolformer-s12_in1k',
         ),
     ),
     neck=dict(in_channels=[64, 128, 320, 512]),

@@ -6,8 +6,6 @@ _base_ = './fpn_poolformer-s12_8xb4-40k_ade20k-512x512.py'
 model = dict(
     backbone=dict(
         arch='s36',
-        init_cfg=dict(
-            checkpoint='https://github.com/sail-sg/poolformer/releases/download/v1.0/poolformer_s36.pth.tar'
-        ),
+        init_cfg=dict(checkpoint='mmplugin://poolformer-s36_in1k'),
     ),
 )

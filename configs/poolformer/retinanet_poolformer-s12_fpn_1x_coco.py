@@ -12,7 +12,7 @@ model = dict(
         out_indices=(1, 2, 3),
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='https://github.com/sail-sg/poolformer/releases/download/v1.0/poolformer_s12.pth.tar',
+            checkpoint='mmplugin://poolformer-s12_in1k',
         ),
     ),
     neck=dict(in_channels=[128, 320, 512], start_level=0),

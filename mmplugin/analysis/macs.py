@@ -55,12 +55,18 @@ def count(model: nn.Module, call: Callable[[], object]) -> tuple[list[Cost], Cos
         for module in part if isinstance(part, nn.ModuleList) else (part,):
             restore.append(module)
             module.forward = metered(module.forward, counter, flops, name)
+    # torch's module tracker stumbles over views of parameters, as Deformable DETR's queries are
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one op of unknown cost otherwise
     try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
         with torch.no_grad(), counter:
             call()
     finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
         torch.backends.mha.set_fastpath_enabled(fastpath)
         for module in restore:
             del module.forward

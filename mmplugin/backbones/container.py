@@ -12,7 +12,7 @@ from mmplugin.layers import PatchEmbed
 from mmplugin.metaformer import MetaFormer
 from mmplugin.mixers.choices import build_mixer, check_choices, resolve_windows
 from mmplugin.registry import MODELS
-from mmplugin.weights.container import OWN, RELEASED
+from mmplugin.weights.container import LAYOUTS
 
 STRIDES = (4, 8, 16, 32)
 SIZE = dict(depths=(3, 4, 8, 3), embed_dims=(64, 128, 320, 512))
@@ -90,8 +90,10 @@ class Container(MetaFormer):
         with_cp: recompute blocks in the backward pass to save memory. Default False.
         strict_load: whether a pretrained file must fit exactly but for the expected gaps
             (classifier head, output norms of stages 1 to 3). Default True.
-        init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL)`` reads the released and our own
-            layout. Default None: weights as the released code starts them.
+        init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL_OR_NAME)`` reads the released and
+            our own layout; a name is one of the table in ``mmplugin.weights.zoo``, as in
+            ``'mmplugin://container-light_in1k'``. Default None: weights as the released code
+            starts them.
 
     Raises:
         ValueError: for an unknown arch, wrong arguments or arguments without a use in this arch,
@@ -147,7 +149,7 @@ class Container(MetaFormer):
             ),
             build_block=build_block,
             build_norm=build_out_norm,
-            layouts=(RELEASED, OWN),
+            layouts=LAYOUTS,
             out_indices=out_indices,
             frozen_stages=frozen_stages,
             drop_path_rate=drop_path_rate,

@@ -10,7 +10,7 @@ from mmplugin.metaformer import MetaFormer, MetaFormerBlock
 from mmplugin.mixers.pooling import Pooling
 from mmplugin.ops.pool_residual import norm_pool_residual
 from mmplugin.registry import MODELS
-from mmplugin.weights.poolformer import OFFICIAL, TIMM
+from mmplugin.weights.poolformer import LAYOUTS
 
 # paper Tab. 1 and official models/poolformer.py; layer scale is 1e-6 from s36 on, not from m36
 VARIANTS = {
@@ -70,8 +70,10 @@ class PoolFormer(MetaFormer):
         with_cp: recompute blocks in the backward pass to save memory. Default False.
         strict_load: whether a pretrained file must fit exactly but for the expected gaps
             (classifier head, output norms). Default True.
-        init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL)`` reads official, timm,
-            mmpretrain and own layouts. Default None: weights as the official code starts them.
+        init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL_OR_NAME)`` reads official, timm,
+            mmpretrain, transformers and own layouts; a name is one of the table in
+            ``mmplugin.weights.zoo``, as in ``'mmplugin://poolformer-s12_in1k'``. Default None:
+            weights as the official code starts them.
 
     Raises:
         ValueError: for an unknown arch or wrong arguments, an image under 3x3 pixels, or a
@@ -106,7 +108,7 @@ class PoolFormer(MetaFormer):
                 settings['pool_size'],
             ),
             build_norm=lambda stage, dim: GroupNorm1(dim),
-            layouts=(OFFICIAL, TIMM),
+            layouts=LAYOUTS,
             out_indices=out_indices,
             frozen_stages=frozen_stages,
             drop_path_rate=drop_path_rate,

@@ -55,7 +55,8 @@ def misfit(filename: str, message: str) -> str:
     ]
     return (
         f'checkpoint {filename} is not of the model in the config: {"; ".join(parts)}; name the '
-        'config it was trained with'
+        'config it was trained with (a detector or segmentor of mmdet 2.x or mmseg 0.x: first '
+        '`python tools/weights.py convert`)'
     )
 
 

@@ -2,10 +2,12 @@
 
 mmengine 0.10.7 calls ``torch.load`` without saying what it may unpickle, so that torch 2.6 refuses
 mmengine's own checkpoints, and downloads through ``torch.hub``, which runs whatever a file says.
+Resuming runs a text of the checkpoint as Python.
 No release makes this needless: mmengine's main branch and onedl-mmengine 0.10.12 read, or fall
 back to reading, without restriction.
 """
 
+import logging
 from types import ModuleType
 from typing import Any
 
@@ -22,17 +24,15 @@ def _torch_load(f, map_location=None, weights_only: bool | None = True) -> Any:
     return safe_load.load(f, map_location)
 
 
-class _RestrictedTorch(ModuleType):
-    """The module ``torch`` as mmengine's checkpoint module sees it: all of it, but ``load``."""
+class _Seen(ModuleType):
+    """A module as another one sees it: all of it, but what is replaced."""
 
-    load = staticmethod(_torch_load)
-
-    def __init__(self, torch: ModuleType) -> None:
-        super().__init__(torch.__name__)
-        self._torch = torch
+    def __init__(self, module: ModuleType, **replaced: Any) -> None:
+        super().__init__(module.__name__)
+        vars(self).update(replaced, _module=module)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._torch, name)
+        return getattr(self._module, name)
 
 
 def mend_torch_load(module: ModuleType) -> bool:
@@ -40,7 +40,7 @@ def mend_torch_load(module: ModuleType) -> bool:
 
     All its loaders (local, pavi, ceph, openmmlab) share the one name ``torch`` of their module.
     """
-    module.torch = _RestrictedTorch(module.torch)
+    module.torch = _Seen(module.torch, load=_torch_load)
     if hasattr(module, '_safe_torch_load'):  # onedl's, which falls back
         module._safe_torch_load = _torch_load
     return True
@@ -50,4 +50,28 @@ def mend_load_url(module: ModuleType) -> bool:
     """Restrict ``load_url`` of ``mmengine.utils.dl_utils.hub``: http(s), torchvision, mmcls."""
     # It is torch.hub's own function, which stays as it is for everybody else.
     replace_everywhere(module.load_url, safe_load.load_url, packages=('mmengine',))
+    return True
+
+
+class _UnreadConfig:
+    """Stands for ``mmengine.Config`` where a runner would run the text of a checkpoint's config."""
+
+    @staticmethod
+    def fromstring(text: str, file_format: str) -> dict:
+        from mmengine.logging import print_log
+
+        print_log(
+            'the checkpoint holds the text of a config (meta.config), which is not run',
+            logger='current',
+            level=logging.WARNING,
+        )
+        return {}
+
+
+def mend_resume(module: ModuleType) -> bool:
+    """Let a runner resume without running ``meta.config``, which is Python, of the checkpoint.
+
+    mmengine writes no such entry; it reads one to look for ``gpu_ids``.
+    """
+    module.mmengine = _Seen(module.mmengine, Config=_UnreadConfig)
     return True

@@ -18,6 +18,12 @@ def _safe_file_loading(module: ModuleType) -> bool:
     return checkpoint.mend_torch_load(module)
 
 
+def _safe_resuming(module: ModuleType) -> bool:
+    from . import checkpoint
+
+    return checkpoint.mend_resume(module)
+
+
 # module, what works thanks to its mend, the mend: module -> whether it was needed
 MENDS = (
     ('mmengine.utils.package_utils', 'bases without pkg_resources', package_utils.mend),
@@ -25,6 +31,8 @@ MENDS = (
     ('mmengine.utils.dl_utils.misc', 'Python 3.14', find_loader.mend),
     ('mmengine.utils.dl_utils.hub', 'weights-only downloads', _safe_url_loading),
     ('mmengine.runner.checkpoint', 'weights-only checkpoints', _safe_file_loading),
+    ('mmengine.runner.runner', 'resuming runs no text of a file', _safe_resuming),
+    ('mmengine.runner._flexible_runner', 'the same for FlexibleRunner', _safe_resuming),
 )
 
 applied: dict[str, bool] = {}

@@ -165,7 +165,8 @@ def _explained(name: str, error: Exception) -> Exception:
         return UnsafeCheckpointError(
             f'{name}: refused, because it holds {what}; a checkpoint may only hold weights and '
             'plain values. If you do not trust its source, delete it; if you do, save only the '
-            "weights there: torch.save({'state_dict': model.state_dict()}, FILE)"
+            "weights there: torch.save({'state_dict': model.state_dict()}, FILE), or see "
+            'docs/troubleshooting.md for classes of your own'
         )
     lines = [line.strip() for line in text.splitlines() if line.strip() and 'http' not in line]
     reason = lines[-1 if 'Weights only load failed' in text else 0] if lines else 'it ends too soon'

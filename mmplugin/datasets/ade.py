@@ -17,7 +17,7 @@ from mmplugin.datasets.landscape import draw_landscape
 _STREAMS = {'training': 2, 'validation': 3}
 
 
-def write_ade(out: str | Path, seed: int = 0, train: int = 200, val: int = 60) -> bool:
+def write_ade(out: str | Path, seed: int = 0, train: int = 400, val: int = 60) -> bool:
     """Write the data set below ``out``.
 
     Label 0 is "other", to be ignored with ``reduce_zero_label=True``; 1..K are
@@ -27,7 +27,7 @@ def write_ade(out: str | Path, seed: int = 0, train: int = 200, val: int = 60) -
     Args:
         out: The folder to make.
         seed: Of both splits, 0 or more. Default: 0.
-        train: Pictures in ``training``, at least ``coco.MIN_IMAGES``. Default: 200.
+        train: Pictures in ``training``, at least ``coco.MIN_IMAGES``. Default: 400.
         val: Held-out pictures in ``validation``, at least ``coco.MIN_IMAGES``. Default: 60.
 
     Returns:

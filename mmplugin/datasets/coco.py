@@ -22,7 +22,7 @@ MIN_IMAGES = 5
 _STREAMS = {'train': 0, 'val': 1}
 
 
-def write_coco(out: str | Path, seed: int = 0, train: int = 200, val: int = 60) -> bool:
+def write_coco(out: str | Path, seed: int = 0, train: int = 400, val: int = 60) -> bool:
     """Write the data set below ``out``.
 
     The classes are ``shapes.SHAPES`` in order, with category ids from 1. Masks are what is visible:
@@ -33,7 +33,7 @@ def write_coco(out: str | Path, seed: int = 0, train: int = 200, val: int = 60) 
     Args:
         out: The folder to make.
         seed: Of both splits, 0 or more. Default: 0.
-        train: Pictures to learn from, at least ``MIN_IMAGES``. Default: 200.
+        train: Pictures to learn from, at least ``MIN_IMAGES``. Default: 400.
         val: Held-out pictures, at least ``MIN_IMAGES``. Default: 60.
 
     Returns:

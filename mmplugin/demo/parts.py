@@ -49,4 +49,14 @@ PARTS = (
         seconds=180,
         smoke=('train_cfg.max_iters=2', 'default_hooks.logger.interval=1'),
     ),
+    Part(
+        name='container',
+        title='Mask R-CNN, small Container-Light',
+        config='configs/demo/mask-rcnn_container-small_fpn_demo.py',
+        bar={'coco/bbox_mAP': 0.55, 'coco/segm_mAP': 0.55},
+        seconds=300,
+        smoke=('train_cfg.max_epochs=1', 'default_hooks.logger.interval=1'),
+    ),
 )
+DEFAULT = ('instance', 'semantic')
+"""The parts of a demonstration that names none."""

@@ -71,12 +71,13 @@ def write_report(path: Path, parts: dict[str, dict], judged: bool) -> None:
     path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
 
 
-def describe(parts: dict[str, dict]) -> str:
-    """The report for the screen: a verdict a part, and where to look."""
+def describe(parts: dict[str, dict], judged: bool) -> str:
+    """The report for the screen: a verdict a part, where it is ``judged``, and where to look."""
     lines = []
     for name, part in parts.items():
         spent = part['train_seconds'] + part['test_seconds']
         verdict = 'missed: ' + '; '.join(part['missed']) if part['missed'] else 'bar reached'
+        verdict = verdict if judged else 'smoke run, no verdict'
         lines.append(
             f'{name}: {verdict}, {spent:.0f} s (aim on 2 cores: {part["seconds_aimed_at"]})'
         )

@@ -1,9 +1,12 @@
 """A learned table of token-to-token weights as affinity, made usable at any map size."""
 
+from math import isqrt
+
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmplugin.ops.resample import to_grid, to_map
+from mmplugin.ops.resample import resize_table, to_grid, to_map
 from mmplugin.ops.windows import join_windows, split_windows
 
 MODES = ('tile', 'resample', 'fixed')
@@ -19,6 +22,9 @@ class TableAffinity(nn.Module):
     - ``'resample'``: the map is resampled linearly to the grid, mixed there, and resampled back;
       the factored form of interpolating the table. Rows that sum to one still do.
     - ``'fixed'``: refused.
+
+    A state dict with a table of another square grid is taken too: the table is resized to this grid
+    as ``'resample'`` would have used it, and a line in the log says so.
 
     Starts uniform in +-1 / sqrt(N), as ``torch.nn.Linear`` does; the paper's start is not known.
 
@@ -42,6 +48,17 @@ class TableAffinity(nn.Module):
         tokens = grid[0] * grid[1]
         self.table = nn.Parameter(torch.empty(num_heads, tokens, tokens))
         nn.init.uniform_(self.table, -(tokens**-0.5), tokens**-0.5)
+        self.register_load_state_dict_pre_hook(resize_loaded)
+
+    def can_resize(self, name: str, value: Tensor) -> bool:
+        """Whether ``value`` is this table for another square grid."""
+        return (
+            name == 'table'
+            and value.dim() == 3
+            and value.shape[0] == self.table.shape[0]
+            and value.shape[1] == value.shape[2] == isqrt(value.shape[1]) ** 2
+            and value.shape[1] > 0
+        )
 
     @property
     def kernel(self) -> nn.Parameter:
@@ -70,3 +87,19 @@ class TableAffinity(nn.Module):
 
     def extra_repr(self) -> str:
         return f'num_heads={len(self.table)}, grid={self.grid}, mode={self.mode!r}'
+
+
+def resize_loaded(
+    module: TableAffinity, state_dict: dict[str, Tensor], prefix: str, *unused: object
+) -> None:
+    """Before a state dict is loaded: a table of another grid becomes one of the module's."""
+    key = f'{prefix}table'
+    table = state_dict.get(key)
+    if table is None or table.shape == module.table.shape or not module.can_resize('table', table):
+        return  # what does not fit at all, torch refuses
+    side = isqrt(table.shape[1])
+    state_dict[key] = resize_table(table, (side, side), module.grid)
+    print_log(
+        f'{key}: resized from a grid of {side}x{side} tokens to {module.grid[0]}x{module.grid[1]}',
+        logger='current',
+    )

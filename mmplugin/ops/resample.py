@@ -50,3 +50,21 @@ def to_map(x: Tensor, size: tuple[int, int]) -> Tensor:
     like = x if x.dtype == torch.float64 else x.new_empty(0, dtype=torch.float32)
     (rows, columns), (height, width) = x.shape[2:], size
     return separable(x, up(rows, height, like), up(columns, width, like))
+
+
+def resize_table(table: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
+    """U A P: a table for maps of ``target`` that does what A does on a grid of ``source``.
+
+    Args:
+        table: (M, N, N) with N tokens of ``source``, rows first.
+        source: (rows, columns) the table is for.
+        target: (rows, columns) wanted.
+
+    Returns:
+        (M, N', N') for the tokens of ``target``. Rows that sum to one still do.
+    """
+    like = table if table.dtype == torch.float64 else table.new_empty(0, dtype=torch.float32)
+    to_target = [up(g, n, like) for g, n in zip(source, target)]
+    to_source = [down(n, g, like) for g, n in zip(source, target)]
+    resized = torch.kron(*to_target) @ table.to(like.dtype) @ torch.kron(*to_source)
+    return resized.to(table.dtype)

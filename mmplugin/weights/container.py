@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mmplugin.weights.layouts import Layout, rename_by
+from mmplugin.weights.layouts import Layout, Target, rename_by
 
 
 def _released_rules() -> dict[str, str]:
@@ -35,3 +35,28 @@ def rename_own(keys: Iterable[str]) -> dict[str, str]:
 
 RELEASED = Layout('released', r'blocks4\.\d+\.sa_weight', rename_released, norms=('norms.3.',))
 OWN = Layout('mmplugin', r'stages\.\d\.blocks\.\d+\.token_mixer\.out_proj\.weight', rename_own)
+LAYOUTS = (RELEASED, OWN)
+
+
+def _to_released_rules() -> dict[str, str]:
+    rules = {}
+    for stage in range(4):
+        embed = rf'stages\.{stage}\.downsample' if stage else 'stem'
+        rules[rf'{embed}\.conv\.'] = f'patch_embed{stage + 1}.proj.'
+        rules[rf'{embed}\.norm\.'] = f'patch_embed{stage + 1}.norm.'
+        blocks, theirs = rf'stages\.{stage}\.blocks\.(\d+)\.', rf'blocks{stage + 1}.\1.'
+        rules[rf'{blocks}position\.'] = f'{theirs}pos_embed.'
+        rules[rf'{blocks}token_mixer\.in_proj\.'] = f'{theirs}conv1.'
+        rules[rf'{blocks}token_mixer\.out_proj\.'] = f'{theirs}conv2.'
+        depthwise = 'conv' if stage == 3 else 'attn'
+        rules[rf'{blocks}token_mixer\.static\.(?=(weight|bias)$)'] = f'{theirs}{depthwise}.'
+        if stage == 3:  # the released code mixes nowhere else
+            rules[rf'{blocks}token_mixer\.gate\.logit$'] = f'{theirs}sa_weight'
+        rules[rf'{blocks}(?=norm[12]\.|mlp\.)'] = theirs
+    return {**rules, r'norms\.3\.': 'norm.', r'(?=head\.(weight|bias)$)': ''}
+
+
+TARGETS = (
+    Target('official', _to_released_rules()),
+    Target('mmplugin', {r'(?=stem\.|stages\.|norms\.|head\.(weight|bias)$)': ''}),
+)

@@ -28,6 +28,25 @@ class Layout:
         return any(re.fullmatch(self.marker, key) for key in keys)
 
 
+@dataclass(frozen=True)
+class Target:
+    """One naming that a file of ours can be written in.
+
+    Attributes:
+        name: as the user writes it.
+        rules: {regular expression: replacement}, for ``rename_by``, from our keys to theirs. A key
+            that no rule matches has no place in the target.
+    """
+
+    name: str
+    rules: Mapping[str, str]
+
+    def places(self, keys: Iterable[str]) -> dict[str, str]:
+        """{key of ours: key of theirs}, without those that have no place."""
+        keys = [key for key in keys if any(re.match(pattern, key) for pattern in self.rules)]
+        return rename_by(self.rules, keys)
+
+
 def rename_by(rules: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
     """Apply the first rule whose pattern matches from the start of a key.
 

@@ -1,4 +1,4 @@
-"""Strict loading of a pretrained file into a backbone, with a one-line report."""
+"""Strict loading of a pretrained file into a backbone, with a report."""
 
 import logging
 import re
@@ -9,9 +9,10 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from mmplugin.weights.contents import WRAPPERS
 from mmplugin.weights.layouts import Layout
+from mmplugin.weights.report import Report, keep
 
-WRAPPERS = ('state_dict', 'model', 'model_ema', 'state_dict_ema', 'module')
 PREFIXES = ('module.', 'backbone.', 'model.')
 
 
@@ -21,12 +22,13 @@ def load_pretrained(
     layouts: Sequence[Layout],
     prefix: str | None = None,
     strict: bool = True,
-) -> str:
+) -> Report:
     """Load a published or own file into a backbone.
 
     Expected gaps are a classifier head in the file, output norms or late stages that the backbone
     was not asked for, and output norms the file does not hold (they keep their start values 1/0).
-    Anything else that is missing, unexpected or of another shape is an error.
+    Tables that their module resizes by itself (``can_resize``) may have another size. Anything
+    else that is missing, unexpected or of another shape is an error.
 
     Args:
         backbone: module with a ``norms`` dict of output norms.
@@ -37,7 +39,8 @@ def load_pretrained(
             nothing matches is an error all the same.
 
     Returns:
-        The report, one line; it is logged too.
+        The report. It is logged, one line a part, and in a run written to
+        ``work_dir/weights_report.json``.
 
     Raises:
         ValueError: for a file that holds no state dict, is of no known layout, or does not fit.
@@ -54,7 +57,9 @@ def load_pretrained(
     renamed = {new: state[old] for old, new in layout.rename(state).items()}
     own = backbone.state_dict()
     shared = renamed.keys() & own.keys()
-    misshaped = sorted(key for key in shared if renamed[key].shape != own[key].shape)
+    another_shape = {key for key in shared if renamed[key].shape != own[key].shape}
+    resized = {key for key in another_shape if is_resized(key, renamed[key], backbone)}
+    misshaped = sorted(another_shape - resized)
     loadable = {key: renamed[key] for key in shared if key not in misshaped}
 
     absent = own.keys() - renamed.keys()
@@ -80,18 +85,38 @@ def load_pretrained(
         )
     backbone.load_state_dict(loadable, strict=False)
     gaps: dict[str, Collection[str]] = {
+        'resized': resized,
         'output norms not in the file, start at 1/0': absent_norms,
         "classifier's norm and head ignored": head,
         'tensors of stages and outputs not requested ignored': unbuilt,
         'tensors beside the backbone ignored': beside,
     }
-    report = ', '.join(
+    summary = ', '.join(
         [f'{len(loadable)} of {len(own)} tensors loaded from {checkpoint} ({layout.name} layout)']
         + [f'{len(keys)} {text}' for text, keys in gaps.items() if keys]
     )
-    print_log(f'{type(backbone).__name__}: {report}', logger='current')
+    outcomes = {
+        'loaded': loadable,
+        'expected_missing': absent_norms,
+        'ignored': [*head, *unbuilt, *(f'beside.{key}' for key in beside)],
+        'resized': resized,
+        'missing': absent - absent_norms,
+        'unexpected': extra - head - unbuilt,
+        'misshaped': misshaped,
+    }
+    report = Report(
+        backbone=type(backbone).__name__,
+        checkpoint=checkpoint,
+        layout=layout.name,
+        summary=summary,
+        own=tuple(own),
+        outcomes={outcome: tuple(keys) for outcome, keys in outcomes.items()},
+    )
+    for line in (f'{report.backbone}: {summary}', *report.lines()):
+        print_log(line, logger='current')
     if problem:
         print_log(f'{where}: {problem}', logger='current', level=logging.WARNING)
+    keep(report)
     return report
 
 
@@ -157,6 +182,13 @@ def is_unbuilt(key: str, backbone: nn.Module) -> bool:
         return int(stage[1]) >= len(backbone.stages)
     norm = re.match(r'norms\.([0-3])\.', key)
     return bool(norm) and norm[1] not in backbone.norms
+
+
+def is_resized(key: str, value: Tensor, backbone: nn.Module) -> bool:
+    """Whether the module that owns a parameter takes it in this other size."""
+    owner, _, name = key.rpartition('.')
+    can_resize = getattr(backbone.get_submodule(owner), 'can_resize', None)
+    return can_resize is not None and can_resize(name, value)
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from mmengine.registry import DefaultScope
 
 from mmplugin.datasets.ade import write_ade
 from mmplugin.datasets.landscape import CLASSES, draw_landscape
@@ -34,13 +35,14 @@ def test_layout_and_labels(made, split, stream):
 def test_mmseg_reads_it_with_zero_ignored(made):
     from mmseg.datasets import BaseSegDataset
 
-    dataset = BaseSegDataset(
-        data_root=str(made),
-        data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
-        metainfo=dict(classes=CLASSES),
-        reduce_zero_label=True,
-        pipeline=[dict(type='mmseg.LoadImageFromFile'), dict(type='mmseg.LoadAnnotations')],
-    )
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        dataset = BaseSegDataset(
+            data_root=str(made),
+            data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
+            metainfo=dict(classes=CLASSES),
+            reduce_zero_label=True,
+            pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')],
+        )
     assert len(dataset) == 12
     seen = set()
     for item in dataset:

@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,12 @@ from mmplugin.datasets.shapes import SHAPES
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / 'configs/demo').glob('*.py'))
-GENERATED = {'mask-rcnn_poolformer-s12_fpn_demo': SHAPES, 'fpn_poolformer-s12_demo': CLASSES}
+GENERATED = {
+    path.stem: CLASSES if path.stem.startswith('fpn') else SHAPES
+    for path in CONFIGS
+    if path.stem.endswith('_demo')
+}
+BACKBONES = {'poolformer': 'PoolFormer', 'container': 'Container', 'r50': 'ResNet'}
 REAL = [path for path in CONFIGS if path.stem not in GENERATED]
 
 
@@ -30,7 +36,8 @@ def test_loads_dumps_reloads_and_builds_from_scratch(path, tmp_path):
     assert 'Pretrained' not in str(cfg.model.to_dict())
     with DefaultScope.overwrite_default_scope(cfg.default_scope), torch.device('meta'):
         model = MODELS.build(cfg.model)
-    assert type(model.backbone).__name__ == 'PoolFormer'
+    family = re.split('[-_]', path.stem.removeprefix('mask-rcnn_').removeprefix('fpn_'))[0]
+    assert type(model.backbone).__name__ == BACKBONES[family]
     assert type(model).__name__ in ('MaskRCNN', 'EncoderDecoder')
 
 
@@ -70,10 +77,9 @@ def test_real_data_are_found_and_read(path):
     cfg = Config.fromfile(path)
     import_framework(cfg.default_scope, str(path))
     check_data(cfg, 'train', 'val', 'test')
-    for split, count in (('train', {80, 33}), ('test', {80, 33})):
+    for split in ('train', 'test'):
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
             dataset = DATASETS.build(cfg[f'{split}_dataloader'].dataset)
-        assert len(dataset) in count
         sample = dataset[0]['data_samples']
-        assert len(dataset.metainfo['classes']) in (80, 150)
+        assert (len(dataset), len(dataset.metainfo['classes'])) in ((80, 80), (33, 150), (18, 3))
         assert 'gt_instances' in sample or 'gt_sem_seg' in sample

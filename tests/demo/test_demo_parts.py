@@ -28,6 +28,7 @@ def test_the_parts_are_those_of_the_bar():
     assert [(part.name, part.bar, part.seconds) for part in PARTS] == [
         ('instance', {'coco/bbox_mAP': 0.55, 'coco/segm_mAP': 0.55}, 300),
         ('semantic', {'mIoU': 60.0}, 180),
+        ('container', {'coco/bbox_mAP': 0.55, 'coco/segm_mAP': 0.55}, 300),
     ]
     assert all((ROOT / part.config).is_file() for part in PARTS)
 
@@ -47,9 +48,10 @@ def test_report_says_whether_the_bar_was_reached(tmp_path, missed, judged, passe
     content = json.loads((tmp_path / 'm.json').read_text())
     assert content['passed'] is passed
     assert content['p']['metrics'] == {'a': 1.0}
-    text = describe({'p': result(missed)})
+    text = describe({'p': result(missed)}, judged)
     assert '12 s' in text and '/x.png' in text
-    assert ('missed: a 0 < 1' in text) == bool(missed)
+    assert ('missed: a 0 < 1' in text) == (bool(missed) and judged)
+    assert ('no verdict' in text) != judged
 
 
 def test_newest_metrics(tmp_path):

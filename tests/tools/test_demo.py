@@ -68,6 +68,20 @@ def test_curves_that_cannot_be_drawn(segmentor, folder, metric, words, tmp_path,
     assert not out.exists()
 
 
+def test_curves_of_several_trainings(segmentor, tmp_path, capsys):
+    out = tmp_path / 'runs.png'
+    words = [str(segmentor.work_dir)] * 2 + ['--out', str(out), '--metrics', 'mIoU']
+    assert plot_curves.main([*words, '--names', 'one', 'two']) == 0
+    assert cv2.imread(str(out)).std() > 10
+    out.unlink()
+    capsys.readouterr()
+    assert plot_curves.main([*words, '--names', 'one', 'one']) == 1
+    assert '2 different names' in error_line(capsys)
+    assert plot_curves.main([*words, 'aAcc', '--names', 'one', 'two']) == 1
+    assert 'one for several' in error_line(capsys)
+    assert not out.exists()
+
+
 def test_demo_leaves_the_results_of_others_alone(tmp_path, capsys):
     (tmp_path / 'mine.pth').write_text('mine')
     assert demo.main(['--out', str(tmp_path), '--data', str(tmp_path / 'data')]) == 1

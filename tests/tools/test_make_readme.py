@@ -24,3 +24,10 @@ def test_a_readme_without_markers_is_named(tmp_path):
     readme.write_text('no table')
     with pytest.raises(ValueError, match=r'README\.md has no <!-- zoo:start -->'):
         make_readme.updated(readme, make_readme.load_models())
+
+
+def test_results_of_our_own_have_their_column():
+    model = make_readme.load_models()[0]
+    ours = dict(model['Results'][0], Ours={'box AP': 12.3, 'box AP50': 45.6})
+    text = make_readme.table([dict(model, Results=[ours])], make_readme.ROOT)
+    assert text.splitlines()[-1].endswith('| box AP 12.3, box AP50 45.6 |')

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmplugin.datasets.landscape import CLASSES
 from tests.tools.conftest import error_line, options
 from tools import test as tool
+from tools import train
 
 
 def run(project, work_dir, *words, pairs=()):
@@ -119,3 +120,45 @@ def test_a_failing_test_leaves_what_was_kept_before(detector, tmp_path, capsys):
     error_line(capsys)
     assert out.read_bytes() == b'earlier'
     assert {path.name for path in tmp_path.iterdir()} == {'found.pkl', 'run'}
+
+
+@pytest.fixture(scope='module')
+def container(segmentor, tmp_path_factory):
+    """The segmentor with Container, two training steps behind it."""
+    root = tmp_path_factory.mktemp('container')
+    cfg = Config.fromfile(segmentor.config)
+    arch = dict(depths=(1, 1, 1, 1), embed_dims=(8, 16, 24, 32), num_heads=(2, 2, 2, 2))
+    cfg.model.backbone = dict(type='mmplugin.Container', arch=arch)
+    cfg.work_dir = str(root / 'run')
+    cfg.dump(root / 'tiny-container.py')
+    assert train.main([str(root / 'tiny-container.py'), *options()]) == 0
+    return segmentor._replace(
+        config=root / 'tiny-container.py', checkpoint=root / 'run' / 'iter_2.pth'
+    )
+
+
+@pytest.mark.parametrize('words', [[], ['--tta']], ids=['plain', 'tta'])
+def test_inference_form_predicts_the_same(container, words, tmp_path):
+    for name, more in (('trained', []), ('deployed', ['--deploy'])):
+        assert (
+            run(container, tmp_path / name, '--out', str(tmp_path / f'{name}_maps'), *words, *more)
+            == 0
+        )
+    logs = {path.parts[-3]: path.read_text() for path in tmp_path.glob('*/*/*.log')}
+    assert 'testing the inference form of Container' in logs['deployed']
+    assert 'inference form' not in logs['trained']
+    one, two = metrics(tmp_path / 'trained'), metrics(tmp_path / 'deployed')
+    assert one['mIoU'] == pytest.approx(two['mIoU'], abs=0.05)
+    maps = sorted((tmp_path / 'trained_maps').glob('*.png'))
+    assert maps
+    for path in maps:
+        other = tmp_path / 'deployed_maps' / path.name
+        assert np.mean(cv2.imread(str(path)) == cv2.imread(str(other))) > 0.999
+
+
+def test_inference_form_of_a_backbone_without_one(segmentor, tmp_path, capsys):
+    resnet = ['model.backbone._delete_=True', 'model.backbone.type=mmseg.ResNetV1c']
+    words = [*resnet, 'model.backbone.depth=18', 'model.neck.in_channels=[64,128,256,512]']
+    command = ['--deploy', '--no-strict']
+    assert run(segmentor, tmp_path, *command, pairs=words) == 1
+    assert '--deploy: ResNetV1c has no inference form' in error_line(capsys)

@@ -6,6 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from mmengine.structures import BaseDataElement
 
+from mmplugin.visual.comparison import pace, plot_comparison, running_mean
 from mmplugin.visual.contact_sheet import draw_contact_sheet
 from mmplugin.visual.curves import newest_log, read_curves
 from mmplugin.visual.panels import draw_labels, draw_objects, show_picture, unit_palette
@@ -94,3 +95,19 @@ def test_newest_log_and_logs_without_training(tmp_path):
     assert newest_log(tmp_path) == newest
     with pytest.raises(ValueError, match='no training line'):
         read_curves(newest)
+
+
+def test_comparison_names_speed_and_memory_and_refuses_a_metric_nobody_logged(tmp_path):
+    assert pace({'time': ([5, 10, 15], [0.5, 0.4, 9.0])}) == '2 it/s'
+    assert pace({'time': ([5], [0.25]), 'memory': ([5, 10], [512, 3072])}) == '4 it/s, 3 GB'
+    log = write_log(tmp_path / '1', [{'loss': 1.0, 'time': 1.0, 'iter': 1}, {'mIoU': 3, 'step': 1}])
+    with pytest.raises(ValueError, match=r"no validation metric 'mAP'; it has: mIoU, step"):
+        plot_comparison({'one': log}, tmp_path / 'x.png', 'mAP')
+    assert not (tmp_path / 'x.png').exists()
+
+
+def test_running_mean_takes_what_there_is():
+    assert running_mean([3.0]).tolist() == [3.0]
+    assert running_mean([1.0, 3.0]).tolist() == pytest.approx([1.0, 2.0])
+    smooth = running_mean(list(range(30)))
+    assert smooth[15] == 15 and smooth[0] == pytest.approx(2.0)

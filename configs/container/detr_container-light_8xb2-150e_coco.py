@@ -1,0 +1,7 @@
+# torchrun --nproc_per_node 8 tools/train.py \
+#     configs/container/detr_container-light_8xb2-150e_coco.py --launcher pytorch
+# No published figure.
+_base_ = './detr_container-light_8xb2-50e_coco.py'
+
+train_cfg = dict(max_epochs=150)
+param_scheduler = [dict(type='MultiStepLR', end=150, by_epoch=True, milestones=[100], gamma=0.1)]

@@ -1,0 +1,22 @@
+# torchrun --nproc_per_node 8 tools/train.py \
+#     configs/container/dino-4scale_container-light_8xb2-12e_coco.py --launcher pytorch
+# No published figure.
+_base_ = '../_base_/dino-4scale_8xb2-12e_coco.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmplugin.Container',
+        arch='light',
+        out_indices=(1, 2, 3),
+        norm_eval=True,
+        norm_frozen=True,
+        init_cfg=dict(type='Pretrained', checkpoint='mmplugin://container-light_in1k'),
+    ),
+    neck=dict(in_channels=[128, 320, 512]),
+)
+
+# mmengine takes the longest key alone, so the backbone's 0.1 stands here again
+optim_wrapper = dict(
+    paramwise_cfg=dict(custom_keys={'.token_mixer.gate.': dict(lr_mult=0.1, decay_mult=0.0)})
+)

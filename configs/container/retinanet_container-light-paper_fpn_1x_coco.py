@@ -1,0 +1,11 @@
+# torchrun --nproc_per_node 8 tools/train.py \
+#     configs/container/retinanet_container-light-paper_fpn_1x_coco.py --launcher pytorch
+# box AP 43.8 (paper, abstract). No weights of this size are published: pretrain.
+_base_ = './retinanet_container-light_fpn_1x_coco.py'
+
+model = dict(
+    backbone=dict(
+        arch='light-paper',
+        init_cfg=dict(checkpoint='checkpoints/container-light-paper_in1k.pth'),
+    )
+)

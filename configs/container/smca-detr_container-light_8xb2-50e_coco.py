@@ -1,0 +1,23 @@
+# torchrun --nproc_per_node 8 tools/train.py \
+#     configs/container/smca-detr_container-light_8xb2-50e_coco.py --launcher pytorch
+# No published figure for the released network: the SMCA-DETR README's 44.2 is older, from the days
+# of light-paper.
+_base_ = '../_base_/smca-detr_8xb2-50e_coco.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmplugin.Container',
+        arch='light',
+        out_indices=(3,),
+        norm_eval=True,
+        norm_frozen=True,
+        init_cfg=dict(type='Pretrained', checkpoint='mmplugin://container-light_in1k'),
+    ),
+    neck=dict(in_channels=[512]),
+)
+
+# mmengine takes the longest key alone, so the backbone's 0.1 stands here again
+optim_wrapper = dict(
+    paramwise_cfg=dict(custom_keys={'.token_mixer.gate.': dict(lr_mult=0.1, decay_mult=0.0)})
+)

@@ -1,0 +1,8 @@
+import pytest
+from mmengine.registry import DefaultScope
+
+
+@pytest.fixture(autouse=True)
+def default_scope_of_its_own(monkeypatch):
+    """A runner sets mmengine's default scope for the whole process: no test may see another's."""
+    monkeypatch.setattr(DefaultScope, '_instance_dict', type(DefaultScope._instance_dict)())
