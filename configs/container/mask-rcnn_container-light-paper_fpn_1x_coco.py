@@ -6,6 +6,6 @@ _base_ = './mask-rcnn_container-light_fpn_1x_coco.py'
 model = dict(
     backbone=dict(
         arch='light-paper',
-        init_cfg=dict(checkpoint='checkpoints/container-light-paper_in1k.pth'),
+        init_cfg=dict(checkpoint='mmplugin://container-light-paper_in1k'),
     )
 )

@@ -6,6 +6,6 @@ _base_ = './smca-detr_container-light_8xb2-50e_coco.py'
 model = dict(
     backbone=dict(
         arch='light-paper',
-        init_cfg=dict(checkpoint='checkpoints/container-light-paper_in1k.pth'),
+        init_cfg=dict(checkpoint='mmplugin://container-light-paper_in1k'),
     )
 )

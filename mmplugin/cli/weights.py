@@ -72,17 +72,21 @@ def table() -> str:
         *(
             (
                 f'`{row.name}`',
-                ', '.join(f'{k} {v}' for k, v in row.accuracy.items())
-                + f' ({row.accuracy_source})',
-                row.licence,
+                published_accuracy(row),
+                row.licence or 'your own',
                 ', '.join(f'[{host_of(s.url)}]({s.url})' for s in row.sources)
-                or f'by hand from [this page]({row.page})',
+                or (f'by hand from [this page]({row.page})' if row.page else row.note),
                 ', '.join(sorted({f'{s.sha256}…' for s in row.sources if s.sha256})) or 'not known',
             )
             for row in zoo.TABLE
         ),
     ]
     return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+
+
+def published_accuracy(row: zoo.Weights) -> str:
+    figures = ', '.join(f'{name} {value}' for name, value in row.accuracy.items())
+    return f'{figures} ({row.accuracy_source})' if figures else 'none'
 
 
 def host_of(url: str) -> str:

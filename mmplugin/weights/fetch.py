@@ -45,14 +45,19 @@ def fetch(
         pause: seconds before a second attempt at one URL. Default 1.
 
     Raises:
-        ValueError: an unknown name; a file that has to be fetched by hand, or with offline mode or
-            every URL failing: names the URL, and the path to put the file at.
+        ValueError: an unknown name; a file that has to be fetched or made by hand, or with offline
+            mode or every URL failing: names the URL, and the path to put the file at.
     """
     row = zoo.look_up(name)
     folder = cache_folder() if folder is None else Path(folder)
     by_hand = f'and put it at {folder / row.file}'
     if (there := _present(row, folder)) is not None:
         return there
+    if not row.page:
+        raise ValueError(
+            f'{name}: {row.note}, {by_hand}, or name it (--cfg-options '
+            'model.backbone.init_cfg.checkpoint=FILE)'
+        )
     if not row.sources:
         raise ValueError(
             f'{name}: its authors give no direct URL; download it by hand from {row.page} {by_hand}'

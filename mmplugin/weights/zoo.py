@@ -1,5 +1,7 @@
 """The table of published weights: what there is, where it lies, and what it expects of an image.
 
+One row is of weights that nobody has published: a name for a file of the user's own.
+
 Sources: the READMEs, code and licences of sail-sg/poolformer and allenai/container, timm 1.0.31
 (hub names, mean and std), the metafiles of mmpretrain 1.2.0 and mmsegmentation 1.2.2. The files
 themselves were not opened. Nothing is guessed: a hash stands here only where its source gives it.
@@ -43,10 +45,10 @@ class Weights:
         arch: argument of the class.
         task: ``'classifier'``, ``'detector'`` or ``'segmentor'``.
         sources: where to try, in this order; empty where no direct URL is known.
-        page: where the authors show the file.
-        file: what to call a file that was fetched by hand.
+        page: where the authors show the file; empty where nobody has published one.
+        file: what to call a file that was fetched, or made, by hand.
         licence: as its authors state it.
-        accuracy: published figures in percent, by name.
+        accuracy: published figures in percent, by name; empty where there is no page.
         accuracy_source: who published them.
         mean, std: of each channel, as a config's ``data_preprocessor`` takes them.
         note: what else a user should know. Default ``''``.
@@ -156,6 +158,19 @@ TABLE: tuple[Weights, ...] = (
         accuracy_source='official README',
         note='Google Drive only, behind a page that asks for a click; mean and std are those of '
         'DeiT, whose training code it is made with',
+    ),
+    Weights(
+        name='container-light-paper_in1k',
+        family='Container',
+        arch='light-paper',
+        task='classifier',
+        sources=(),
+        page='',
+        file='container-light-paper_in1k.pth',
+        licence='',
+        accuracy={},
+        accuracy_source='',
+        note='no weights of this size were ever published; pretrain a file of your own',
     ),
     _by_hand('retinanet', 's12', '1GKx4jbxdO4ClagPXXt7CoomrV4pOpqul', {'box AP': 36.2}),
     _by_hand('retinanet', 's24', '1EjsWpdopem-xeLndPQnQcHp8aoEUHQXR', {'box AP': 38.9}),

@@ -44,6 +44,17 @@ def test_container_light_is_found_once_put_there_by_hand(tmp_path):
     assert torch.equal(model.norms['3'].weight, released().state_dict()['norm.weight'])
 
 
+def test_a_name_without_published_weights_stands_for_a_file_of_the_users_own():
+    name = 'mmplugin://container-light-paper_in1k'
+    with pytest.raises(ValueError, match='no weights of this size were ever published') as error:
+        load_container(name)
+    line = str(error.value)
+    assert f'put it at {cache_folder() / "container-light-paper_in1k.pth"}, or name it' in line
+    put('container-light-paper_in1k.pth', training_file(released().state_dict()))
+    model = load_container(name)
+    assert torch.equal(model.norms['3'].weight, released().state_dict()['norm.weight'])
+
+
 def test_load_from_takes_names(tmp_path):
     state = {'linear.weight': torch.eye(2), 'linear.bias': torch.ones(2)}
     put('fpn_poolformer-s12_ade20k.pth', {'state_dict': state, 'meta': {}})
