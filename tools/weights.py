@@ -8,7 +8,7 @@
 
 FILE, SRC, A, B and CKPT are paths, URLs or names: mmplugin://NAME for the table of docs/weights.md
 (fetch without NAME shows it), timm://NAME and hf://OWNER/NAME for the Hugging Face hub. Nothing in
-a file is ever run.
+a file is ever run, but classes of your own that you name with --allow-globals.
 """
 
 import argparse
@@ -17,23 +17,31 @@ import sys
 
 import mmplugin  # mends the frameworks; before they are imported
 from mmplugin.cli import run
+from mmplugin.cli.allow import add_allow_argument, allowing
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.set_defaults(allow_globals=[])  # of fetch, which reads nothing
+    reading = argparse.ArgumentParser(add_help=False)
+    add_allow_argument(reading)
     commands = parser.add_subparsers(dest='command', required=True)
     wrapper = (
         'which weights of a training file, e.g. model_ema or teacher. Default: the first found'
     )
 
-    command = commands.add_parser('inspect', help='what a file is, and how many parameters')
+    command = commands.add_parser(
+        'inspect', parents=[reading], help='what a file is, and how many parameters'
+    )
     command.add_argument('file')
     command.add_argument('--wrapper', help=wrapper)
     command.add_argument('--json', action='store_true', help='print JSON')
 
-    command = commands.add_parser('convert', help='write weights in another layout')
+    command = commands.add_parser(
+        'convert', parents=[reading], help='write weights in another layout'
+    )
     command.add_argument('src')
     command.add_argument('dst', help='ends in .safetensors or .pth')
     command.add_argument(
@@ -50,7 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument('--force', action='store_true', help='overwrite DST')
 
-    command = commands.add_parser('diff', help='compare tensor by tensor; exit code 1 if different')
+    command = commands.add_parser(
+        'diff', parents=[reading], help='compare tensor by tensor; exit code 1 if different'
+    )
     command.add_argument('a')
     command.add_argument('b')
     command.add_argument('--json', action='store_true', help='print JSON')
@@ -60,7 +70,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument('--cache', help="folder. Default: torch.hub's, which TORCH_HOME moves")
     command.add_argument('--offline', action='store_true', help='use no network')
 
-    command = commands.add_parser('publish', help='strip a checkpoint, put its hash into its name')
+    command = commands.add_parser(
+        'publish', parents=[reading], help='strip a checkpoint, put its hash into its name'
+    )
     command.add_argument('ckpt')
     command.add_argument('out', help='NAME.pth, which becomes NAME-xxxxxxxx.pth')
     command.add_argument('--force', action='store_true', help='overwrite')
@@ -68,6 +80,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def weights(args: argparse.Namespace) -> None:
+    with allowing(args.allow_globals):
+        carry_out(args)
+
+
+def carry_out(args: argparse.Namespace) -> None:
     from mmplugin.cli import weights as shown
     from mmplugin.weights import comparing, conversion, fetch, inspecting, publishing
 

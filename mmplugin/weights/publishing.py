@@ -33,8 +33,8 @@ def publish(checkpoint: str, out: str | Path, force: bool = False) -> Path:
 
     Raises:
         FileNotFoundError: no such checkpoint.
-        ValueError: it is no MM checkpoint (``convert`` takes bare weights), or ``out`` does not
-            end in ``.pth`` or is there.
+        ValueError: it is no MM checkpoint (``convert`` takes bare weights), its ``meta`` holds
+            objects that readers refuse, or ``out`` does not end in ``.pth`` or is there.
     """
     out = Path(out)
     if out.suffix != '.pth':
@@ -53,9 +53,29 @@ def publish(checkpoint: str, out: str | Path, force: bool = False) -> Path:
     draft = out.with_name(f'.{out.stem}.{os.getpid()}.partial')
     try:
         torch.save(published, draft)
+        check_readable(draft, checkpoint)
         final = out.with_name(f'{out.stem}-{sha256_of(draft)[:8]}.pth')
         check_target(final, force)
         draft.replace(final)
     finally:
         draft.unlink(missing_ok=True)
     return final
+
+
+def check_readable(file: Path, source: str) -> None:
+    """Refuse to publish what nobody can read who has not allowed the classes allowed here.
+
+    Raises:
+        ValueError: such classes are left in the file.
+    """
+    allowed = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    try:
+        load_any(str(file))
+    except ValueError as error:
+        what = str(error).removeprefix(f'{file}: ').partition(';')[0]
+        raise ValueError(
+            f'{source}: what would be published is {what}; take it out of the meta first'
+        ) from None
+    finally:
+        torch.serialization.add_safe_globals(allowed)

@@ -11,7 +11,7 @@ from mmplugin.compat.safe_load import load
 from tests.compat.test_safe_load import CODE, MARKER
 from tests.tools.conftest import error_line, options
 from tools import test as tester
-from tools import train
+from tools import train, weights
 
 PAYLOADS = {
     'call': 'os.system',
@@ -100,6 +100,44 @@ def test_a_class_of_the_users_own_by_name_only(road, segmentor, own_module, caps
     assert set(torch.serialization.get_safe_globals()) == before
     with pytest.raises(ValueError, match=r'holds mine\.Settings.*docs/troubleshooting\.md'):
         load(path)
+
+
+READING = {
+    'inspect': ['{}', '--wrapper', 'state_dict'],
+    'convert': ['{}', 'out.pth', '--backbone'],
+    'diff': ['{}', '{}'],
+    'publish': ['{}', 'out.pth'],
+}
+
+
+@pytest.mark.parametrize('payload', PAYLOADS)
+@pytest.mark.parametrize('command', READING)
+def test_code_is_refused_by_the_commands_of_weights(command, payload, segmentor, capsys):
+    path = crafted(segmentor, 'bad.pth', extra=CODE[PAYLOADS[payload]])
+    assert weights.main([command, *(word.format(path) for word in READING[command])]) == 1
+    assert 'bad.pth: refused, because it holds ' in error_line(capsys)
+    assert os.listdir() == ['bad.pth']
+
+
+@pytest.mark.parametrize('command', READING)
+def test_a_class_by_name_in_the_commands_of_weights(command, segmentor, own_module, capsys):
+    content = load(segmentor.checkpoint)
+    torch.save({**content, 'optimizer': own_module.Settings(3)}, 'own.pth')
+    words = [command, *(word.format('own.pth') for word in READING[command])]
+    assert weights.main(words) == 1
+    assert 'own.pth: refused, because it holds mine.Settings' in error_line(capsys)
+    before = set(torch.serialization.get_safe_globals())
+    assert weights.main([*words, '--allow-globals', 'mine.Settings']) == 0
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_nothing_is_published_that_others_have_to_allow(segmentor, own_module, capsys):
+    path = crafted(segmentor, 'own.pth', extra=own_module.Settings(3))
+    words = ['publish', path, 'out.pth', '--allow-globals', 'mine.Settings']
+    assert weights.main(words) == 1
+    line = error_line(capsys)
+    assert 'own.pth: what would be published is refused, because it holds mine.Settings; ' in line
+    assert not [name for name in os.listdir() if 'out' in name]
 
 
 def test_nothing_else_is_allowed_with_it(segmentor, own_module, capsys):
