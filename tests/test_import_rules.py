@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'mmplugin'
 FRAMEWORK = {'torch', 'mmengine', 'mmcv'}
 TOOLING = FRAMEWORK | {'mmdet', 'mmseg', 'numpy', 'cv2', 'PIL', 'matplotlib', 'pycocotools'}
 NETWORK = {'arguments', 'ops', 'layers', 'mixers', 'metaformer', 'registry', 'weights', 'backbones'}
-AROUND = {'engine', 'cli', 'analysis', 'visual', 'datasets', 'demo', 'compat'}
+AROUND = {'files', 'engine', 'cli', 'analysis', 'visual', 'datasets', 'demo', 'compat'}
 
 # room -> (packages of others it may import, rooms it may import); itself always
 RULES = {
@@ -22,14 +22,15 @@ RULES = {
     'compat': (FRAMEWORK | {'torchvision', 'numpy'}, set()),
     'registry': ({'mmengine'}, set()),
     'arguments': (set(), set()),
+    'files': (set(), set()),
     'ops': (FRAMEWORK, set()),
     'layers': (FRAMEWORK, {'ops'}),
     'mixers': (FRAMEWORK, {'ops', 'layers'}),
-    'weights': (FRAMEWORK | {'safetensors', 'huggingface_hub', 'filelock'}, set()),
+    'weights': (FRAMEWORK | {'safetensors', 'huggingface_hub', 'filelock'}, {'files'}),
     'metaformer': (FRAMEWORK, {'arguments', 'ops', 'layers', 'weights'}),
     'backbones': (FRAMEWORK, NETWORK),
     # runs, whatever the network
-    'engine': (FRAMEWORK | {'numpy'}, {'registry'}),
+    'engine': (FRAMEWORK | {'numpy'}, {'registry', 'files'}),
     'detectors': (FRAMEWORK | {'mmdet'}, {'registry'}),
     'hooks': (FRAMEWORK, {'registry'}),
     'datasets': ({'numpy', 'cv2', 'pycocotools'}, set()),

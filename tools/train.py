@@ -73,7 +73,7 @@ def resume_from(cfg, checkpoint: str) -> list[str]:
     Raises:
         UserError: when there are checkpoints, but none of them is the whole one of a run.
     """
-    from mmplugin.engine.files import latest_whole
+    from mmplugin.engine.latest import latest_whole
 
     broken = []
     if checkpoint == 'auto':

@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as StockHook
 
-from mmplugin.engine.files import PARTIAL, write_whole
+from mmplugin.files import PARTIAL, write_whole
 from mmplugin.registry import HOOKS
 
 

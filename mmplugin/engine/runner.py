@@ -10,9 +10,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS as ALL_HOOKS
 from mmengine.runner import BaseLoop, Runner
 
-from mmplugin.engine.files import PARTIAL, latest_whole, move_into_place
+from mmplugin.engine.latest import latest_whole
 from mmplugin.engine.loader import ReplayableLoader, replayable
 from mmplugin.engine.resume_hook import ResumeHook
+from mmplugin.files import PARTIAL, move_into_place
 from mmplugin.registry import RUNNERS
 
 

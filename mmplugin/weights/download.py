@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch.hub import tqdm
 
+from mmplugin.files import PARTIAL, move_into_place
 from mmplugin.weights.writing import sha256_of
 
 PIECE = 1 << 20  # bytes read at a time
@@ -55,7 +56,7 @@ def download(
     if not url.startswith(('http://', 'https://')):
         raise DownloadError(f'{url}: not a http or https address')
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'{target.name}.partial')
+    partial = target.with_name(target.name + PARTIAL)
     for attempt in range(attempts):
         try:
             _receive(url, partial, progress, timeout)
@@ -68,7 +69,7 @@ def download(
     if sha256 is not None and not found.startswith(sha256):
         _forget(partial)
         raise DownloadError(f'{url}: the file has SHA-256 {found}, expected {sha256}')
-    partial.replace(target)
+    move_into_place(partial, target)
     _forget(partial)
 
 
@@ -126,7 +127,7 @@ def _write(url: str, answer, partial: Path, have: int, total: int | None, progre
     etag = answer.headers.get('ETag')
     strong = etag if etag and not etag.startswith('W/') else None
     note = {'url': url, 'validator': strong or answer.headers.get('Last-Modified')}
-    name = partial.name.removesuffix('.partial')
+    name = partial.name.removesuffix(PARTIAL)
     with (
         open(partial, 'ab' if have else 'wb') as file,
         tqdm(

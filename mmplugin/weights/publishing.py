@@ -1,12 +1,12 @@
 """A training checkpoint made fit to be given away."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mmplugin.files import draft_of, move_into_place
 from mmplugin.weights.contents import holds_weights
 from mmplugin.weights.scheme import load_any
 from mmplugin.weights.sources import locate
@@ -50,15 +50,12 @@ def publish(checkpoint: str, out: str | Path, force: bool = False) -> Path:
     if isinstance(meta := content.get('meta'), Mapping):
         published['meta'] = {key: value for key, value in meta.items() if key not in PRIVATE}
     # a temporary name first: the final one is known when the bytes are
-    draft = out.with_name(f'.{out.stem}.{os.getpid()}.partial')
-    try:
+    with draft_of(out) as draft:
         torch.save(published, draft)
         check_readable(draft, checkpoint)
         final = out.with_name(f'{out.stem}-{sha256_of(draft)[:8]}.pth')
         check_target(final, force)
-        draft.replace(final)
-    finally:
-        draft.unlink(missing_ok=True)
+        move_into_place(draft, final)
     return final
 
 

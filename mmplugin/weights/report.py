@@ -2,13 +2,14 @@
 
 import json
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
+
+from mmplugin.files import write_whole
 
 PARTS = ('stem', 'stage 1', 'stage 2', 'stage 3', 'stage 4', 'output norms')
 OTHER = 'outside the backbone'
@@ -116,7 +117,5 @@ def keep(report: Report) -> Path | None:
         if isinstance(found, dict) and found.get('run') == run.name:
             content = found
     content['backbones'].append(report.as_dict())
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-    os.replace(partial, path)
+    write_whole(path, json.dumps(content, indent=2) + '\n')
     return path

@@ -1,16 +1,14 @@
-"""Writing a file so that it is there whole or not at all, and knowing it again by its hash."""
+"""Writing a weight file with its origin, and knowing it again by its hash."""
 
 import hashlib
-import os
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmplugin.files import draft_of, move_into_place
 from mmplugin.weights.safetensors_file import save_safetensors
 
 SUFFIXES = ('.safetensors', '.pth')
@@ -40,21 +38,6 @@ def check_target(path: Path, force: bool) -> None:
         raise ValueError(f'{path}: is there already; --force overwrites it')
 
 
-@contextmanager
-def in_place_of(path: Path, force: bool) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place at the end, and goes if that fails."""
-    check_target(path, force)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    try:
-        yield temporary
-        with open(temporary, 'rb') as file:
-            os.fsync(file.fileno())
-        check_target(path, force)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_weights(
     path: Path,
     tensors: dict[str, Tensor],
@@ -62,7 +45,7 @@ def write_weights(
     meta: dict[str, Any],
     force: bool = False,
 ) -> None:
-    """Write weights as safetensors or, for ``.pth``, as a state dict.
+    """Write weights as safetensors or, for ``.pth``, as a state dict; whole or not at all.
 
     Args:
         path: ends in ``.safetensors`` or ``.pth``.
@@ -76,15 +59,24 @@ def write_weights(
     Raises:
         ValueError: as ``check_target``.
     """
-    with in_place_of(path, force) as temporary:
+    check_target(path, force)
+    with draft_of(path) as draft:
         if path.suffix == '.safetensors':
-            save_safetensors(str(temporary), tensors, {**meta, 'provenance': provenance})
-            return
-        # clones: a view would bring the whole of its storage along
-        state = OrderedDict((key, value.detach().clone()) for key, value in tensors.items())
-        content: Any = state
-        if meta:
-            content = {'state_dict': state, 'meta': {**meta, 'provenance': provenance}}
+            save_safetensors(str(draft), tensors, {**meta, 'provenance': provenance})
         else:
-            state.provenance = provenance
-        torch.save(content, temporary)
+            save_pth(draft, tensors, provenance, meta)
+        check_target(path, force)
+        move_into_place(draft, path)
+
+
+def save_pth(
+    file: Path, tensors: dict[str, Tensor], provenance: dict[str, str], meta: dict[str, Any]
+) -> None:
+    # clones: a view would bring the whole of its storage along
+    state = OrderedDict((key, value.detach().clone()) for key, value in tensors.items())
+    content: Any = state
+    if meta:
+        content = {'state_dict': state, 'meta': {**meta, 'provenance': provenance}}
+    else:
+        state.provenance = provenance
+    torch.save(content, file)

@@ -1,4 +1,4 @@
-"""Whole files, random states and the loader, each alone."""
+"""The latest checkpoint, random states and the loader, each alone."""
 
 import os
 import random
@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from mmplugin.engine.files import PARTIAL, is_whole, latest_whole, move_into_place, write_whole
+from mmplugin.engine.latest import is_whole, latest_whole
 from mmplugin.engine.loader import replayable, sampler_of
 from mmplugin.engine.random_state import capture, restore, seed_cpu, undisturbed
+from mmplugin.files import write_whole
 from tests.engine.toy import Noisy
 
 
@@ -78,13 +79,6 @@ def test_a_checkpoint_on_other_storage_is_taken_as_named(tmp_path):
 def test_nothing_to_go_on_from(tmp_path):
     assert latest_whole(tmp_path) == (None, [])
     assert latest_whole(tmp_path / 'absent') == (None, [])
-
-
-def test_a_file_takes_the_place_of_another(tmp_path):
-    (tmp_path / 'a').write_text('old')
-    (tmp_path / f'a{PARTIAL}').write_text('new')
-    move_into_place(tmp_path / f'a{PARTIAL}', tmp_path / 'a')
-    assert [p.name for p in tmp_path.iterdir()] == ['a'] and (tmp_path / 'a').read_text() == 'new'
 
 
 def numbers():

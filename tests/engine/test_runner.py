@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from mmplugin.compat.safe_load import load
 from mmplugin.engine import CheckpointHook, ResumableRunner
-from mmplugin.engine.files import PARTIAL
+from mmplugin.files import PARTIAL
 from tests.engine.toy import log_of, toy_run
 
 EPOCHS = dict(by_epoch=True, max_epochs=4, val_interval=1)

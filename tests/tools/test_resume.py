@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmplugin.compat.safe_load import load
-from mmplugin.engine.files import PARTIAL
+from mmplugin.files import PARTIAL
 from tests.tools.conftest import options
 from tests.tools.runs import (
     KILLED,
