@@ -28,9 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     reading = argparse.ArgumentParser(add_help=False)
     add_allow_argument(reading)
     commands = parser.add_subparsers(dest='command', required=True)
-    wrapper = (
-        'which weights of a training file, e.g. model_ema or teacher. Default: the first found'
-    )
+    wrapper = 'which weights of a training file, e.g. model_ema. Default: by a known name, or alone'
 
     command = commands.add_parser(
         'inspect', parents=[reading], help='what a file is, and how many parameters'

@@ -9,13 +9,8 @@ from torch import Tensor
 
 from mmplugin.weights.scheme import load_any
 from mmplugin.weights.sources import locate
+from mmplugin.weights.unwrapping import freed, unwrap
 
-# where training code keeps weights, the first one that is there is taken: MM and timm; DeiT and
-# timm; their moving averages; DINO
-WRAPPERS = (
-    'state_dict', 'model', 'model_ema', 'state_dict_ema', 'module', 'teacher', 'student',
-)  # fmt: skip
-WRAPPINGS = ('module.', '_orig_mod.')
 HEADS = ('bbox_head.', 'rpn_head.', 'roi_head.', 'mask_head.')
 
 
@@ -85,73 +80,21 @@ def read(source: str, wrapper: str | None = None) -> Contents:
     Args:
         source: path, URL, or name (``mmplugin://``, ``timm://``, ``hf://``).
         wrapper: which of a training file's weights to take, e.g. ``'model_ema'`` or
-            ``'teacher'``. Default: the first of ``WRAPPERS`` that the file has.
+            ``'teacher'``. Default: as ``unwrap``.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is no weight file, would run code, or has no such wrapper.
+        ValueError: it is no weight file, would run code, has no such wrapper, or several
+            of which none is known.
     """
     file = locate(source)
     content = load_any(str(file))
     if file.suffix == '.safetensors':  # our reader makes an MM checkpoint of it
         return Contents(source, file, *freed(content['state_dict']), meta=content['meta'])
-    if not isinstance(content, Mapping):
-        raise ValueError(f'{source}: holds a {type(content).__name__}, no tensors by name')
+    found = unwrap(source, content, wrapper)
+    tensors, prefix = freed(found.weights)
     meta = content.get('meta')
-    path, others, beside = unwrap(source, content, wrapper)
-    for key in path:
-        content = content[key]
-    tensors, prefix = freed(content)
     meta = dict(meta) if isinstance(meta, Mapping) else {}
-    if isinstance(provenance := getattr(content, 'provenance', None), dict):
+    if isinstance(provenance := getattr(found.weights, 'provenance', None), dict):
         meta['provenance'] = provenance
-    return Contents(source, file, tensors, prefix, meta, path, others, beside)
-
-
-def freed(content: Mapping) -> tuple[dict[str, Tensor], str]:
-    """The tensors by name without what wraps every name, and what that was."""
-    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
-    prefix = ''
-    while wrapping := next((w for w in WRAPPINGS if all(k.startswith(w) for k in tensors)), None):
-        tensors = {key.removeprefix(wrapping): value for key, value in tensors.items()}
-        prefix += wrapping
-    return tensors, prefix
-
-
-def holds_weights(value: Any) -> bool:
-    """Whether a value is a mapping from dotted names to tensors."""
-    return isinstance(value, Mapping) and any(
-        isinstance(item, Tensor) and isinstance(key, str) and '.' in key
-        for key, item in value.items()
-    )
-
-
-def unwrap(
-    source: str, content: Mapping, wrapper: str | None
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """The way to the weights, the wrappers not taken, and the other keys of the file.
-
-    Raises:
-        ValueError: when nothing in the file, or nothing under ``wrapper``, is a state dict.
-    """
-    if holds_weights(content) and wrapper is None:
-        return (), (), ()
-    found: dict[str, tuple[str, ...]] = {}
-    for key, value in content.items():
-        if not isinstance(value, Mapping) or not isinstance(key, str):
-            continue
-        if holds_weights(value):
-            found[key] = (key,)
-        else:  # a wrapper in a wrapper, as in {'model': {'state_dict': ...}}
-            inner = next((k for k, v in value.items() if holds_weights(v)), None)
-            if inner is not None:
-                found[key] = (key, inner)
-    wanted = [wrapper] if wrapper is not None else [*WRAPPERS, *found]
-    taken = next((key for key in wanted if key in found), None)
-    if taken is None:
-        what = f'no weights under {wrapper!r}' if wrapper else 'no weights'
-        there = ', '.join(map(str, found)) or ', '.join(str(key) for key in list(content)[:6])
-        raise ValueError(f'{source}: holds {what}; it has {there or "nothing at all"}')
-    others = tuple(key for key in found if key != taken)
-    beside = tuple(str(key) for key in content if key not in found)
-    return found[taken], others, beside
+    return Contents(source, file, tensors, prefix, meta, found.path, found.others, found.beside)

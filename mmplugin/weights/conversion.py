@@ -9,8 +9,7 @@ from torch import Tensor
 from mmplugin.weights.contents import Contents, read
 from mmplugin.weights.detectors import upgraded_meta, upgraded_rest
 from mmplugin.weights.families import FAMILIES, TARGET_NAMES, Family, layout_name, recognise
-from mmplugin.weights.layouts import Layout
-from mmplugin.weights.loading import listed
+from mmplugin.weights.layouts import Layout, listed
 from mmplugin.weights.writing import check_target, sha256_of, write_weights
 
 OURS = re.compile(r'(stem|stages|norms)\.|head\.(norm\.|fc\.)?(weight|bias)$')

@@ -59,3 +59,10 @@ def rename_by(rules: Mapping[str, str], keys: Iterable[str]) -> dict[str, str]:
         pattern = next((p for p in rules if re.match(p, key)), None)
         renamed[key] = re.sub(f'^{pattern}', rules[pattern], key) if pattern else key
     return renamed
+
+
+def listed(names: Iterable[str], most: int = 6) -> str:
+    """The first names, and how many more there are."""
+    names = [str(name) for name in names]
+    rest = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(names[:most]) + rest

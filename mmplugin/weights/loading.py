@@ -2,16 +2,15 @@
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from mmplugin.weights.contents import WRAPPERS
-from mmplugin.weights.layouts import Layout
+from mmplugin.weights.layouts import Layout, listed
 from mmplugin.weights.report import Report, keep
+from mmplugin.weights.unwrapping import freed, unwrap
 
 PREFIXES = ('module.', 'backbone.', 'model.')
 
@@ -127,27 +126,20 @@ def read_state_dict(
 
     Args:
         checkpoint: path or URL, as mmengine's loaders take it.
-        prefix: keep only keys under it; None strips ``module.``, then ``backbone.`` or ``model.``
-            where a key has it; a classifier's ``head.*`` beside it is kept.
+        prefix: keep only keys under it; None strips ``_orig_mod.`` where every key has it, and
+            ``module.``, then ``backbone.`` or ``model.`` where one has; a classifier's ``head.*``
+            beside it is kept.
 
     Returns:
         The state dict, and the keys left out because they lie beside the prefix.
 
     Raises:
-        ValueError: when the file holds no tensors by name.
+        ValueError: when the file holds no tensors by name, or several sets of them and nothing
+            tells which to take.
     """
-    content = unwrapped(
-        CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
-    )
-    state = {}
-    if isinstance(content, Mapping):
-        state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
-    if not state:
-        kind = f'keys {listed(content)}' if isinstance(content, Mapping) else type(content).__name__
-        raise ValueError(
-            f'{checkpoint} holds no state dict ({kind}); tensors are looked for at the top level, '
-            f'under {", ".join(WRAPPERS)}, and under any other key that stands alone'
-        )
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
+    weights = unwrap(checkpoint, content).weights
+    state, _ = freed(weights) if prefix is None else freed(weights, wrappings=())
     beside: list[str] = []
     for known in PREFIXES if prefix is None else (prefix.rstrip('.') + '.',):
         inside = {k.removeprefix(known): v for k, v in state.items() if k.startswith(known)}
@@ -158,21 +150,6 @@ def read_state_dict(
         elif prefix is not None:
             raise ValueError(f'{checkpoint} has no key under {known!r}; it has {listed(state, 4)}')
     return state, beside
-
-
-def unwrapped(content: Any) -> Any:
-    """The innermost mapping that holds tensors under dotted names, or the last one reached."""
-    while isinstance(content, Mapping) and not any(
-        isinstance(value, Tensor) and '.' in key for key, value in content.items()
-    ):
-        inner = {key: value for key, value in content.items() if isinstance(value, Mapping)}
-        names = [key for key in WRAPPERS if key in inner]
-        if not names and len(inner) == 1:
-            names = list(inner)
-        if not names:
-            break
-        content = inner[names[0]]
-    return content
 
 
 def is_unbuilt(key: str, backbone: nn.Module) -> bool:
@@ -189,10 +166,3 @@ def is_resized(key: str, value: Tensor, backbone: nn.Module) -> bool:
     owner, _, name = key.rpartition('.')
     can_resize = getattr(backbone.get_submodule(owner), 'can_resize', None)
     return can_resize is not None and can_resize(name, value)
-
-
-def listed(names: Iterable[str], most: int = 6) -> str:
-    """The first names, and how many more there are."""
-    names = [str(name) for name in names]
-    rest = f' and {len(names) - most} more' if len(names) > most else ''
-    return ', '.join(names[:most]) + rest

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from mmplugin.files import draft_of, move_into_place
-from mmplugin.weights.contents import holds_weights
 from mmplugin.weights.scheme import load_any
 from mmplugin.weights.sources import locate
+from mmplugin.weights.unwrapping import holds_weights
 from mmplugin.weights.writing import check_target, sha256_of
 
 # of meta, what a run wrote for itself: messages of its hooks hold paths of the machine

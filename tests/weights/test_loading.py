@@ -194,10 +194,10 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, log, kind, named)
     ('content', 'message'),
     [
         ({'conv1.weight': torch.zeros(1)}, 'of no layout this backbone knows.*conv1.weight'),
-        ({'epoch': 3, 'weights': {'a': torch.zeros(1)}}, 'of no layout this backbone knows'),
-        ({'epoch': 3, 'args': {'lr': 0.1}}, 'holds no state dict'),
-        ([torch.zeros(1)], 'holds no state dict'),
-        ({}, 'holds no state dict'),
+        ({'epoch': 3, 'weights': {'a': torch.zeros(1)}}, 'holds no weights; it has epoch, weights'),
+        ({'epoch': 3, 'args': {'lr': 0.1}}, 'holds no weights; it has epoch, args'),
+        ([torch.zeros(1)], 'holds a list, no tensors by name'),
+        ({}, 'holds no weights; it has nothing at all'),
     ],
 )
 def test_a_file_in_which_nothing_matches_never_passes(tmp_path, content, message, strict_load):
@@ -236,6 +236,13 @@ def test_keys_that_would_be_ignored_are_refused(wrong):
 def test_a_tensor_beside_the_wrapper_does_not_hide_it(tmp_path, wrapper):
     state = official().state_dict()
     model = load(saved(tmp_path, {'epoch': torch.tensor(3), wrapper: state}))
+    assert torch.equal(model.stem.conv.weight, state['patch_embed.proj.weight'])
+
+
+@pytest.mark.parametrize('prefix', ['_orig_mod.', 'module._orig_mod.', '_orig_mod.backbone.'])
+def test_what_stands_before_every_name_is_taken_off(tmp_path, prefix):
+    state = official().state_dict()
+    model = load(saved(tmp_path, {f'{prefix}{key}': value for key, value in state.items()}))
     assert torch.equal(model.stem.conv.weight, state['patch_embed.proj.weight'])
 
 
