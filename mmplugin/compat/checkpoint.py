@@ -2,11 +2,12 @@
 
 mmengine 0.10.7 calls ``torch.load`` without saying what it may unpickle, so that torch 2.6 refuses
 mmengine's own checkpoints, and downloads through ``torch.hub``, which runs whatever a file says.
-Resuming runs a text of the checkpoint as Python.
+Resuming runs a text of the checkpoint as Python, and so does an inferencer without a config.
 No release makes this needless: mmengine's main branch and onedl-mmengine 0.10.12 read, or fall
 back to reading, without restriction.
 """
 
+import functools
 import logging
 from types import ModuleType
 from typing import Any
@@ -74,4 +75,25 @@ def mend_resume(module: ModuleType) -> bool:
     mmengine writes no such entry; it reads one to look for ``gpu_ids``.
     """
     module.mmengine = _Seen(module.mmengine, Config=_UnreadConfig)
+    return True
+
+
+def mend_inferencer(module: ModuleType) -> bool:
+    """Keep inferencers from running the text of a config in a checkpoint.
+
+    Reading that text as mere data would not be enough: mmengine calls any function that a config
+    names as ``type``.
+    """
+    stock = module.BaseInferencer._init_model
+
+    @functools.wraps(stock)
+    def init_model(self, cfg, weights, device='cpu'):
+        if not cfg:
+            raise safe_load.UnsafeCheckpointError(
+                f'{weights}: the config in a checkpoint is Python, which is not run; give the '
+                'config file as well, as in DetInferencer(CONFIG, CHECKPOINT)'
+            )
+        return stock(self, cfg, weights, device)
+
+    module.BaseInferencer._init_model = init_model
     return True

@@ -24,6 +24,12 @@ def _safe_resuming(module: ModuleType) -> bool:
     return checkpoint.mend_resume(module)
 
 
+def _safe_inference(module: ModuleType) -> bool:
+    from . import checkpoint
+
+    return checkpoint.mend_inferencer(module)
+
+
 # module, what works thanks to its mend, the mend: module -> whether it was needed
 MENDS = (
     ('mmengine.utils.package_utils', 'bases without pkg_resources', package_utils.mend),
@@ -33,6 +39,7 @@ MENDS = (
     ('mmengine.runner.checkpoint', 'weights-only checkpoints', _safe_file_loading),
     ('mmengine.runner.runner', 'resuming runs no text of a file', _safe_resuming),
     ('mmengine.runner._flexible_runner', 'the same for FlexibleRunner', _safe_resuming),
+    ('mmengine.infer.infer', 'inferencers run no text of a file', _safe_inference),
 )
 
 applied: dict[str, bool] = {}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmplugin.compat.safe_load import load
+from mmplugin.compat.safe_load import UnsafeCheckpointError, load
 from tests.compat.test_safe_load import CODE, MARKER
 from tests.tools.conftest import error_line, options
 from tools import test as tester
@@ -77,6 +77,38 @@ def test_a_config_in_the_checkpoint_is_not_run(segmentor):
     Config.fromstring(WRITE, file_format='.py')  # so it would have
     assert os.path.exists(MARKER)
     os.remove(MARKER)
+
+
+def with_config(project, path, text, where):
+    """The project's checkpoint, with this text in one of the places mmengine looks for a config."""
+    content = load(project.checkpoint)
+    del content['message_hub'], content['meta']['cfg']
+    if where == 'meta':
+        content['meta']['cfg'] = text
+    else:
+        content['message_hub'] = {'runtime_info': {'cfg': text}}
+    torch.save(content, path)
+    return path
+
+
+def inferencer(project, *words, **settings):
+    from mmdet.apis import DetInferencer
+    from mmseg.apis import MMSegInferencer
+
+    kind = DetInferencer if project.is_detector else MMSegInferencer
+    return kind(*words, device='cpu', **settings)
+
+
+@pytest.mark.parametrize('where', ['meta', 'message_hub'])
+@pytest.mark.parametrize('kind', ['detector', 'segmentor'])
+def test_an_inferencer_without_a_config_runs_none_of_the_file(kind, where, request):
+    """mmengine would, in either place, which no restriction of pickle prevents."""
+    project = request.getfixturevalue(kind)
+    path = with_config(project, 'bad.pth', WRITE, where)
+    with pytest.raises(UnsafeCheckpointError, match=r'^bad\.pth: .*; give the config file') as e:
+        inferencer(project, None, path)
+    assert '\n' not in str(e.value)
+    inferencer(project, str(project.config), path)
 
 
 @pytest.fixture
