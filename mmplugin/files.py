@@ -15,7 +15,7 @@ def move_into_place(partial: Path, path: Path) -> None:
     Raises:
         OSError: what the disk says.
     """
-    with open(partial, 'rb') as file:
+    with open(partial, 'r+b') as file:  # Windows flushes only what is open for writing
         os.fsync(file.fileno())
     os.replace(partial, path)
     sync_folder(path.parent)

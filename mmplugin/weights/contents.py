@@ -90,6 +90,8 @@ def read(source: str, wrapper: str | None = None) -> Contents:
     file = locate(source)
     content = load_any(str(file))
     if file.suffix == '.safetensors':  # our reader makes an MM checkpoint of it
+        if wrapper is not None:
+            raise ValueError(f'{source}: holds no {wrapper!r}; a safetensors file is tensors alone')
         return Contents(source, file, *freed(content['state_dict']), meta=content['meta'])
     found = unwrap(source, content, wrapper)
     tensors, prefix = freed(found.weights)

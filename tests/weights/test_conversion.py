@@ -59,6 +59,16 @@ def test_every_network_of_ours_goes_through_our_own_layout(family, variant):
     assert same(there, state) and not dropped
 
 
+def test_the_size_of_the_paper_goes_through_the_official_layout():
+    with torch.device('meta'):
+        config = dict(type='mmplugin.Container', arch='light-paper', out_indices=(3,))
+        state = MODELS.build(config).state_dict()
+    _, there, dropped = translate(contents(state), 'official')
+    assert not dropped and 'patch_embed1.proj.weight' in there
+    _, back, dropped = translate(contents(there), 'mmplugin')
+    assert same(back, state) and not dropped
+
+
 @pytest.mark.parametrize('variant', ['full', 'pam', 'mh-mlp', 'dw'])
 def test_forms_that_were_never_released_have_no_official_names(variant):
     with torch.device('meta'):

@@ -82,5 +82,7 @@ def test_a_file_without_tensors(tmp_path):
 
     save_file({}, tmp_path / 'empty.safetensors')
     assert read(str(tmp_path / 'empty.safetensors')).tensors == {}
+    with pytest.raises(ValueError, match="holds no 'ema'; a safetensors file is tensors alone"):
+        read(str(tmp_path / 'empty.safetensors'), wrapper='ema')
     with pytest.raises(ValueError, match='holds no weights'):
         load(str(tmp_path / 'empty.safetensors'))
