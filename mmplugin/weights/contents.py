@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmplugin.weights.scheme import load_any
 from mmplugin.weights.sources import locate
-from mmplugin.weights.unwrapping import freed, unwrap
+from mmplugin.weights.unwrapping import freed, unwrap, within
 
 HEADS = ('bbox_head.', 'rpn_head.', 'roi_head.', 'mask_head.')
 
@@ -49,29 +49,19 @@ class Contents:
 
     @property
     def network(self) -> tuple[dict[str, Tensor], str]:
-        """The backbone's tensors with a classifier's head, freed of their prefix; and the prefix.
-
-        The head of a classifier stands beside ``backbone.`` in mmpretrain's files, so it is kept;
-        the heads of detectors and segmentors are not.
-        """
+        """The tensors of backbone and classifier, freed of their prefix; and the prefix."""
         for prefix in ('backbone.', 'model.'):
-            inside = {
-                k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)
-            }
+            inside, _ = within(self.tensors, prefix)
             if inside:
-                head = {k: v for k, v in self.tensors.items() if k.startswith('head.')}
-                return {**head, **inside}, prefix
+                return inside, prefix
         return self.tensors, ''
 
     @property
     def outside(self) -> dict[str, Tensor]:
-        """The tensors that ``network`` leaves out: neck and heads."""
-        network, prefix = self.network
-        return {
-            k: v
-            for k, v in self.tensors.items()
-            if not k.startswith(prefix) and not (k.startswith('head.') and k in network)
-        }
+        """The tensors that ``network`` leaves out: neck and heads of detectors and segmentors."""
+        _, prefix = self.network
+        _, beside = within(self.tensors, prefix)
+        return {key: self.tensors[key] for key in beside} if prefix else {}
 
 
 def read(source: str, wrapper: str | None = None) -> Contents:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmplugin.weights.layouts import Layout, listed
 from mmplugin.weights.report import Report, keep
-from mmplugin.weights.unwrapping import freed, unwrap
+from mmplugin.weights.unwrapping import freed, unwrap, within
 
 PREFIXES = ('module.', 'backbone.', 'model.')
 
@@ -142,11 +142,10 @@ def read_state_dict(
     state, _ = freed(weights) if prefix is None else freed(weights, wrappings=())
     beside: list[str] = []
     for known in PREFIXES if prefix is None else (prefix.rstrip('.') + '.',):
-        inside = {k.removeprefix(known): v for k, v in state.items() if k.startswith(known)}
+        inside, rest = within(state, known)
         if inside:
-            head = {k: v for k, v in state.items() if k.startswith('head.')}
-            beside += [k for k in state if not k.startswith((known, 'head.'))]
-            state = {**head, **inside}
+            state = inside
+            beside += rest
         elif prefix is not None:
             raise ValueError(f'{checkpoint} has no key under {known!r}; it has {listed(state, 4)}')
     return state, beside

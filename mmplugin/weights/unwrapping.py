@@ -120,3 +120,16 @@ def freed(
         tensors = {key.removeprefix(wrapping): value for key, value in tensors.items()}
         prefix += wrapping
     return tensors, prefix
+
+
+def within(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors under a prefix, freed of it, and the names of those beside it.
+
+    The head of a classifier stands beside ``backbone.`` in mmpretrain's files, so ``head.*`` goes
+    with the former. Without a tensor under the prefix there is nothing.
+    """
+    inside = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    if not inside:
+        return {}, list(tensors)
+    head = {k: v for k, v in tensors.items() if k.startswith('head.')}
+    return {**head, **inside}, [k for k in tensors if not k.startswith((prefix, 'head.'))]
