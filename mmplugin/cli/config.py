@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from mmplugin.cli.errors import UserError
@@ -55,8 +56,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
-def load_config(args: argparse.Namespace):
+def load_config(args: argparse.Namespace, adapt: Callable[..., None] | None = None):
     """Read ``args.config``, merge ``args.cfg_options`` and import the framework it is for.
+
+    Args:
+        args: parsed arguments of ``add_config_arguments``.
+        adapt: changes the Config in place, before the options are merged. Default: nothing.
 
     Returns:
         The mmengine Config; its ``default_scope`` is one of ``FRAMEWORKS``.
@@ -78,6 +83,8 @@ def load_config(args: argparse.Namespace):
         raise UserError(
             f'config {args.config} cannot be read: {type(error).__name__}: {error}'
         ) from error
+    if adapt is not None:
+        adapt(cfg)
     if args.cfg_options:
         try:
             cfg.merge_from_dict(args.cfg_options)
