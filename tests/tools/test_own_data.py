@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +100,8 @@ def test_detector_is_tested(words, own_detector, detector, boxes, tmp_path):
     arguments = [str(config), str(checkpoint), '--work-dir', str(tmp_path), *words, *options()]
     assert test.main(arguments) == 0
     assert metrics(tmp_path)['coco/segm_mAP'] >= 0
-    (bare,) = tmp_path.glob('*/*.log')
-    assert ('test: valid/_annotations.coco.json' in bare.read_text()) == bool(words)
+    assert ('test: valid/_annotations.coco.json' in log_of(tmp_path)) == bool(words)
+    assert 'other classes' not in log_of(tmp_path)
 
 
 def test_detector_is_not_tested_on_classes_of_others(own_detector, detector, tmp_path, capsys):
@@ -108,6 +109,20 @@ def test_detector_is_not_tested_on_classes_of_others(own_detector, detector, tmp
     arguments = [str(detector.config), str(checkpoint), '--work-dir', str(tmp_path)]
     assert test.main([*arguments, *options()]) == 1
     assert 'of another shape' in error_line(capsys)
+
+
+def test_detector_is_told_of_classes_in_another_order(own_detector, detector, boxes, tmp_path):
+    _, checkpoint, _ = own_detector
+    turned = tmp_path / 'data'
+    shutil.copytree(boxes, turned, symlinks=True)
+    for path in turned.glob('*/*.json'):
+        content = json.loads(path.read_text())
+        content['categories'].reverse()
+        path.write_text(json.dumps(content))
+    run = tmp_path / 'run'
+    arguments = [str(detector.config), str(checkpoint), '--work-dir', str(run)]
+    assert test.main([*arguments, '--coco-data', str(turned), *options()]) == 0
+    assert "class 0 is 'odd' there and 'even' here" in log_of(run)
 
 
 def test_detector_in_the_inferencer(own_detector, detector, boxes, tmp_path):
