@@ -1,6 +1,8 @@
 """--coco-data: files found in every documented layout, faults of the data named, the config set."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -276,3 +278,35 @@ def test_only_for_detectors(tmp_path):
     write(tmp_path, 'train.json', 'images')
     with pytest.raises(UserError, match='a segmentor takes --ade-data'):
         applied(tmp_path, ROOT / 'configs/poolformer/fpn_poolformer-s12_8xb4-40k_ade20k-512x512.py')
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ('name', 'parts'),
+    [
+        (
+            'coco_tiny80',
+            [
+                'train: annotations/instances_train2017.json, images in train2017/: 80 images',
+                '699 boxes, 6 crowds, 0 images without objects',
+                'val: annotations/instances_val2017.json, images in val2017/: 80 images',
+                '804 boxes, 11 crowds, 0 images without objects',
+            ],
+        ),
+        (
+            'coco_sg6',
+            [
+                'train = val: annotations/instances_val2017.json, images in images/val2017/',
+                '6 images of',
+                '135 boxes, 1 crowd,',
+                'no box of 64 classes',
+            ],
+        ),
+        ('fruits_nuts/data', ['train = val: trainval.json', '18 images of 800x600, 165 boxes']),
+    ],
+)
+def test_real_sets(name, parts):
+    if 'MMPLUGIN_REAL_DATA' not in os.environ:
+        pytest.skip(f'MMPLUGIN_REAL_DATA is unset: the folder that holds {name}')
+    _, text = applied(Path(os.environ['MMPLUGIN_REAL_DATA'], name))
+    assert all(part in text for part in parts), text
