@@ -8,6 +8,7 @@ from importlib import import_module
 
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import Registry
 
@@ -51,4 +52,10 @@ HOOKS = Registry(
 )
 RUNNERS = Registry(
     'runner', parent=MMENGINE_RUNNERS, scope='mmplugin', locations=['mmplugin.engine']
+)
+OPTIM_WRAPPERS = Registry(
+    'optimizer wrapper',
+    parent=MMENGINE_OPTIM_WRAPPERS,
+    scope='mmplugin',
+    locations=['mmplugin.optim'],
 )

@@ -33,6 +33,7 @@ RULES = {
     'engine': (FRAMEWORK | {'numpy'}, {'registry', 'files'}),
     'detectors': (FRAMEWORK | {'mmdet'}, {'registry'}),
     'hooks': (FRAMEWORK, {'registry'}),
+    'optim': (FRAMEWORK, {'registry'}),
     'datasets': ({'numpy', 'cv2', 'pycocotools'}, set()),
     # what stands behind tools/: the network knows nothing of it
     'cli': (TOOLING, NETWORK | AROUND),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mmplugin.cli import UserError, run
 from mmplugin.visual.comparison import plot_comparison
-from mmplugin.visual.curves import newest_log, plot_curves
+from mmplugin.visual.curves import plot_curves, training_logs
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,7 +21,9 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        'work_dirs', nargs='+', help='work dirs of trainings; the newest log of each is taken'
+        'work_dirs',
+        nargs='+',
+        help='work dirs of trainings; pieces of a resumed one are joined',
     )
     parser.add_argument('--out', type=Path, required=True, help='picture file to write')
     parser.add_argument(
@@ -38,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def plot(args: argparse.Namespace) -> None:
-    logs = [newest_log(work_dir) for work_dir in args.work_dirs]
+    logs = [training_logs(work_dir) for work_dir in args.work_dirs]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if len(logs) == 1:
         plot_curves(logs[0], args.out, args.metrics, args.title)

@@ -17,6 +17,7 @@ from mmplugin.cli.data import check_data
 from mmplugin.cli.deploy import deploy_once_loaded
 from mmplugin.cli.launch import fit_to_machine, leave_group
 from mmplugin.cli.outputs import draw_predictions, keep_predictions
+from mmplugin.cli.own_data import add_own_data_arguments, use_own_data
 from mmplugin.cli.runner import build_runner
 from mmplugin.cli.tta import augment_test
 
@@ -29,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('checkpoint', help='checkpoint file or URL, of the same model')
     add_run_arguments(parser)
     add_allow_argument(parser)
+    add_own_data_arguments(parser)
     parser.add_argument(
         '--out',
         help='keep the predictions: for a detector a FILE.pkl, a list with one dict an image; for '
@@ -65,7 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def test(args: argparse.Namespace) -> None:
-    cfg = load_config(args)
+    facts: list[str] = []
+    cfg = load_config(args, lambda cfg: facts.extend(use_own_data(cfg, args, 'test')))
     settle_run(cfg, args)
     require_file(args.checkpoint)
     check_data(cfg, 'test')
@@ -76,7 +79,7 @@ def test(args: argparse.Namespace) -> None:
     notes = augment_test(cfg) if args.tta else []
     notes += fit_to_machine(cfg)
     with keep_predictions(cfg, args.out), allowing(args.allow_globals):
-        runner = build_runner(cfg, notes, exact=not args.no_strict)
+        runner = build_runner(cfg, notes, exact=not args.no_strict, facts=facts)
         if args.deploy:
             deploy_once_loaded(runner)
         runner.test()

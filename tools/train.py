@@ -1,6 +1,7 @@
 """Train a detector (mmdet) or a segmentor (mmseg); the config's default_scope decides which.
 
 python tools/train.py CONFIG
+python tools/train.py CONFIG --coco-data FOLDER    (a detector; a segmentor: --ade-data FOLDER)
 torchrun --nproc_per_node 2 tools/train.py CONFIG --launcher pytorch
 """
 
@@ -15,6 +16,7 @@ from mmplugin.cli.checkpoint import require_file
 from mmplugin.cli.config import add_config_arguments, add_run_arguments, load_config, settle_run
 from mmplugin.cli.data import check_data
 from mmplugin.cli.launch import fit_precision, fit_to_machine, leave_group
+from mmplugin.cli.own_data import add_own_data_arguments, use_own_data
 from mmplugin.cli.runner import build_runner
 
 
@@ -23,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_config_arguments(parser)
     add_run_arguments(parser)
     add_allow_argument(parser)
+    add_own_data_arguments(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -42,7 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def train(args: argparse.Namespace) -> None:
-    cfg = load_config(args)
+    facts: list[str] = []
+    cfg = load_config(args, lambda cfg: facts.extend(use_own_data(cfg, args, 'train', 'val')))
     settle_run(cfg, args)
     check_data(cfg, 'train', 'val')
     fit_precision(cfg, args.amp)
@@ -60,7 +64,7 @@ def train(args: argparse.Namespace) -> None:
             'be overwritten; --resume goes on from the latest, --work-dir writes elsewhere'
         )
     with allowing(args.allow_globals):
-        build_runner(cfg, notes, exact=bool(cfg.get('resume'))).train()
+        build_runner(cfg, notes, exact=bool(cfg.get('resume')), facts=facts).train()
     leave_group()
 
 

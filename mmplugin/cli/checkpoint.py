@@ -1,6 +1,7 @@
 """Refusing a checkpoint that is not the model's own."""
 
 import re
+from itertools import zip_longest
 from pathlib import Path
 
 from mmplugin.cli.errors import UserError
@@ -34,9 +35,30 @@ def guard_loading(runner, exact: bool) -> None:
                 f'no tensor of checkpoint {filename} fits the model of the config; weights of a '
                 'backbone alone belong in model.backbone.init_cfg, not in load_from'
             )
+        if exact and (warning := other_classes(runner, content, filename)):
+            runner.logger.warning(warning)
         return content
 
     runner.load_checkpoint = load_checkpoint
+
+
+def other_classes(runner, content: dict, filename: str) -> str | None:
+    """A warning where the runner's data have other classes than those a checkpoint was trained on,
+    as many: its predictions would count for classes they are not of."""
+    from mmengine.runner import BaseLoop
+
+    loops = [loop for loop in (runner._test_loop, runner._train_loop) if isinstance(loop, BaseLoop)]
+    trained = content.get('meta', {}).get('dataset_meta', {}).get('classes')
+    here = loops[0].dataloader.dataset.metainfo.get('classes') if loops else None
+    if not trained or not here or list(trained) == list(here):
+        return None
+    place, (old, new) = next(
+        (i, pair) for i, pair in enumerate(zip_longest(trained, here)) if pair[0] != pair[1]
+    )
+    return (
+        f'checkpoint {filename} was trained on other classes than the data have: class {place} is '
+        f'{old!r} there and {new!r} here'
+    )
 
 
 def misfit(filename: str, message: str) -> str:

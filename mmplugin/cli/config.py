@@ -1,14 +1,29 @@
 """The words of the command line that train and test share, and the config they lead to."""
 
 import argparse
+import difflib
 import importlib
+import inspect
 import os
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mmplugin.cli.errors import UserError
 from mmplugin.cli.explain import install_hint
 
 FRAMEWORKS = ('mmdet', 'mmseg')
+READ_BESIDE_RUNNER = (
+    'compile',
+    'custom_imports',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'sync_bn',
+    'tta_model',
+    'tta_pipeline',
+)
+"""Names at the top of a config that mmengine or the tools read and Runner's arguments lack."""
 
 
 class CfgOptions(argparse.Action):
@@ -55,8 +70,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
-def load_config(args: argparse.Namespace):
+def load_config(args: argparse.Namespace, adapt: Callable[..., None] | None = None):
     """Read ``args.config``, merge ``args.cfg_options`` and import the framework it is for.
+
+    Args:
+        args: parsed arguments of ``add_config_arguments``.
+        adapt: changes the Config in place, before the options are merged. Default: nothing.
 
     Returns:
         The mmengine Config; its ``default_scope`` is one of ``FRAMEWORKS``.
@@ -78,13 +97,43 @@ def load_config(args: argparse.Namespace):
         raise UserError(
             f'config {args.config} cannot be read: {type(error).__name__}: {error}'
         ) from error
+    if adapt is not None:
+        adapt(cfg)
     if args.cfg_options:
+        check_options(cfg, args.cfg_options)
         try:
             cfg.merge_from_dict(args.cfg_options)
         except (KeyError, TypeError, IndexError) as error:
             raise UserError(f'--cfg-options does not fit {args.config}: {error}') from error
     import_framework(cfg.get('default_scope'), args.config)
     return cfg
+
+
+def check_options(cfg, options: Iterable[str]) -> None:
+    """Look for settings that begin with a name the config lacks: mmengine would ignore them.
+
+    One near a known name is refused; of any other there is a warning on stderr, as a config may
+    well keep values of its own.
+
+    Raises:
+        UserError: for a misspelt name.
+    """
+    from mmengine.runner import Runner
+
+    known = {*cfg.keys(), *inspect.signature(Runner).parameters, *READ_BESIDE_RUNNER}
+    for option in options:
+        first, dot, rest = option.partition('.')
+        if first in known:
+            continue
+        if near := difflib.get_close_matches(first, known, n=1, cutoff=0.75):
+            raise UserError(
+                f'--cfg-options {option}: the config has no {first!r}; did you mean '
+                f'{near[0]}{dot}{rest}?'
+            )
+        sys.stderr.write(
+            f'warning: --cfg-options {option}: the config has no {first!r}, and neither mmengine '
+            'nor these tools read it\n'
+        )
 
 
 def import_framework(scope: str | None, config: str) -> None:

@@ -121,7 +121,8 @@ def fit_precision(cfg, amp: bool) -> None:
         how = 'leave --amp out' if amp else 'set optim_wrapper.type to OptimWrapper in the config'
         raise UserError(
             'mixed precision (AmpOptimWrapper of mmengine) needs a CUDA GPU or another '
-            f'accelerator, and PyTorch sees none here; {how}'
+            f'accelerator, and PyTorch sees none here; {how}. A CPU takes '
+            'optim_wrapper.type=mmplugin.Bf16OptimWrapper'
         )
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise UserError(

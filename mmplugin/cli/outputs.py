@@ -111,13 +111,16 @@ def main_process_only(action: Callable[..., None]) -> Callable[..., None]:
 
 @main_process_only
 def move(part: Path, path: Path) -> None:
-    """Put a file in its place; of a folder, each file."""
+    """Put a file in its place, of a folder each file, and say so: mmengine logged ``part``."""
+    from mmengine.logging import print_log
+
     if part.is_dir():
         path.mkdir(exist_ok=True)
         for file in part.iterdir():
             os.replace(file, path / file.name)
     else:
         os.replace(part, path)
+    print_log(f'The predictions are in {path}.', 'current')
 
 
 @main_process_only

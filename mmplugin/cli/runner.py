@@ -1,20 +1,25 @@
 """Building the runner of a config."""
 
+from collections.abc import Sequence
+
 from mmplugin.cli.checkpoint import guard_loading
 
 
-def build_runner(cfg, notes: list[str], exact: bool):
+def build_runner(cfg, notes: list[str], exact: bool, facts: Sequence[str] = ()):
     """Build the runner, log what was changed for it, and guard its checkpoint loading.
 
     Args:
         cfg: mmengine Config; ``runner_type`` picks another class than Runner.
-        notes: lines for the log.
+        notes: warnings for the log.
         exact: whether a loaded checkpoint must be the model's own to the last tensor.
+        facts: lines that the log has together. Default: none.
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if facts:
+        runner.logger.info('\n'.join(facts))
     for note in notes:
         runner.logger.warning(note)
     guard_loading(runner, exact)

@@ -9,7 +9,7 @@ from mmplugin.datasets.coco import MIN_IMAGES, write_coco
 from mmplugin.demo.child import run_child
 from mmplugin.demo.parts import Part
 from mmplugin.demo.report import newest_metrics
-from mmplugin.visual.curves import newest_log, plot_curves
+from mmplugin.visual.curves import plot_curves, training_logs
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout, where tools and configs lie."""
@@ -76,7 +76,7 @@ def run_part(part: Part, out: Path, data: Path, smoke: bool) -> dict:
     title = f'{part.title}: {score}'
     predictions, curves = folder / 'predictions.png', folder / 'curves.png'
     tool('contact_sheet', config, str(checkpoint), '--out', str(predictions), '--title', title)
-    plot_curves(newest_log(folder), curves, list(part.bar), title)
+    plot_curves(training_logs(folder), curves, list(part.bar), title)
     return {
         'metrics': metrics,
         'missed': part.misses(metrics),

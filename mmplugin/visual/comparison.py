@@ -1,6 +1,6 @@
 """Several trainings in one picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -14,7 +14,7 @@ WINDOW = 9
 
 
 def plot_comparison(
-    logs: Mapping[str, str | Path], out: str | Path, metric: str, title: str = ''
+    runs: Mapping[str, Sequence[str | Path]], out: str | Path, metric: str, title: str = ''
 ) -> None:
     """Plot loss and one validation metric of several runs over iterations.
 
@@ -22,21 +22,21 @@ def plot_comparison(
     log has it (mmengine logs that of GPUs only).
 
     Args:
-        logs: ``vis_data/scalars.json`` of each run, by the name to show.
+        runs: the logs of each run (see ``curves.training_logs``), by the name to show.
         out: Picture file; its folder must exist.
         metric: Validation metric to show, by its name in the logs.
         title: Text above. Default: none.
 
     Raises:
-        ValueError: For a log without training, or one in which the metric never occurs.
+        ValueError: For logs without training, or in which the metric never occurs.
     """
     figure = Figure(figsize=(12, 4.5), layout='constrained')
     losses, scores = figure.subplots(1, 2)
-    for name, log in logs.items():
-        train, val = read_curves(log)
+    for name, logs in runs.items():
+        train, val = read_curves(logs)
         if metric not in val:
             raise ValueError(
-                f'{log} has no validation metric {metric!r}; it has: '
+                f'{logs[-1]} has no validation metric {metric!r}; it has: '
                 f'{", ".join(sorted(val)) or "none"}'
             )
         steps, values = train['loss']

@@ -8,7 +8,9 @@ import sys
 
 import pytest
 import torch
+from mmengine.config import Config
 
+from mmplugin.cli.config import check_options
 from mmplugin.cli.explain import message_of
 from tests.tools.conftest import REPOSITORY, error_line, options
 from tools import test as test_tool
@@ -86,6 +88,27 @@ def test_missing_data_is_named_with_its_key(pair, detector, tmp_path, capsys):
     assert value.rstrip('/') in line
     assert f'--cfg-options {key}=PATH' in line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('pair', 'right'),
+    [
+        ('train_dataloder.batch_size=2', 'train_dataloader.batch_size'),
+        ('optim_wraper.optimizer.lr=1', 'optim_wrapper.optimizer.lr'),
+        ('laod_from=a.pth', 'load_from'),
+    ],
+)
+def test_misspelt_first_word_of_an_option(pair, right, detector, tmp_path, capsys):
+    line = error_of_training(detector, capsys, tmp_path, pair)
+    assert f'--cfg-options {pair.partition("=")[0]}: ' in line
+    assert line.endswith(f'did you mean {right}?')
+
+
+def test_an_option_that_nothing_reads(segmentor, capsys):
+    cfg = Config.fromfile(segmentor.config)
+    check_options(cfg, ['my_values.lowest', 'compile', 'load_from', 'model.new'])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: --cfg-options my_values.lowest: the config has no 'my_values'")
 
 
 def test_empty_data_set(detector, tmp_path, capsys):

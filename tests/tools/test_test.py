@@ -47,6 +47,8 @@ def test_detections_and_pictures(detector, tmp_path):
     assert 'counts' in found[0]['pred_instances']['masks'][0]
     assert len(list(pictures.glob('*.png'))) == len(found)
     assert list(out.parent.iterdir()) == [out]
+    (log,) = (tmp_path / 'run').glob('*/*.log')
+    assert f'The predictions are in {out}.' in log.read_text().splitlines()[-1]
 
 
 def test_label_maps_and_pictures(segmentor, tmp_path):

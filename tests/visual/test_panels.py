@@ -8,7 +8,7 @@ from mmengine.structures import BaseDataElement
 
 from mmplugin.visual.comparison import pace, plot_comparison, running_mean
 from mmplugin.visual.contact_sheet import draw_contact_sheet
-from mmplugin.visual.curves import newest_log, read_curves
+from mmplugin.visual.curves import read_curves, training_logs
 from mmplugin.visual.panels import draw_labels, draw_objects, show_picture, unit_palette
 
 
@@ -82,27 +82,71 @@ def test_epoch_metrics_are_placed_at_their_iteration(tmp_path):
             {'coco/bbox_mAP': 0.6, 'time': 1.0, 'step': 2},
         ],
     )
-    train, val = read_curves(log)
+    train, val = read_curves([log])
     assert train['loss'] == ([10, 25, 50], [2.0, 1.0, 0.5])
     assert val['coco/bbox_mAP'] == ([25, 50], [0.3, 0.6])
 
 
-def test_newest_log_and_logs_without_training(tmp_path):
+def test_logs_of_a_work_dir(tmp_path):
     with pytest.raises(FileNotFoundError, match='no training log'):
-        newest_log(tmp_path)
-    write_log(tmp_path / '20260101_000000', [])
-    newest = write_log(tmp_path / '20260102_000000', [{'mIoU': 3, 'step': 1}])
-    assert newest_log(tmp_path) == newest
+        training_logs(tmp_path)
+    second = write_log(tmp_path / '20260102_000000', [{'mIoU': 3, 'step': 1}])
+    first = write_log(tmp_path / '20260101_000000', [])
+    assert training_logs(tmp_path) == [first, second]
     with pytest.raises(ValueError, match='no training line'):
-        read_curves(newest)
+        read_curves([first, second])
+
+
+def steps(first, last, loss, interval=10):
+    return [{'loss': loss, 'iter': i} for i in range(first, last + 1, interval)]
+
+
+@pytest.mark.parametrize(
+    ('pieces', 'losses', 'metric'),
+    [
+        # killed at 35, resumed from the checkpoint and validation of 20
+        (
+            [
+                [*steps(10, 20, 3), {'mIoU': 1}, steps(30, 30, 4)[0]],
+                [*steps(30, 40, 2), {'mIoU': 5}],
+            ],
+            ([10, 20, 30, 40], [3, 3, 2, 2]),
+            ([20, 40], [1, 5]),
+        ),
+        # resumed twice, the second time without coming to a line
+        (
+            [steps(10, 20, 3), [], [*steps(30, 30, 2), {'mIoU': 5}]],
+            ([10, 20, 30], [3, 3, 2]),
+            ([30], [5]),
+        ),
+        # killed while it validated, which is the first thing done after resuming
+        (
+            [steps(10, 20, 3), [{'mIoU': 5}, *steps(30, 40, 2)]],
+            ([10, 20, 30, 40], [3, 3, 2, 2]),
+            ([20], [5]),
+        ),
+        # begun anew, and logged less often
+        (
+            [[*steps(10, 60, 3), {'mIoU': 1}], [*steps(50, 100, 2, 50), {'mIoU': 5}]],
+            ([50, 100], [2, 2]),
+            ([100], [5]),
+        ),
+    ],
+    ids=['killed', 'twice', 'validation first', 'anew'],
+)
+def test_pieces_of_a_resumed_training_are_joined(pieces, losses, metric, tmp_path):
+    logs = [write_log(tmp_path / str(i), piece) for i, piece in enumerate(pieces)]
+    train, val = read_curves(logs)
+    assert train['loss'] == losses
+    assert val['mIoU'] == metric
 
 
 def test_comparison_names_speed_and_memory_and_refuses_a_metric_nobody_logged(tmp_path):
     assert pace({'time': ([5, 10, 15], [0.5, 0.4, 9.0])}) == '2 it/s'
     assert pace({'time': ([5], [0.25]), 'memory': ([5, 10], [512, 3072])}) == '4 it/s, 3 GB'
     log = write_log(tmp_path / '1', [{'loss': 1.0, 'time': 1.0, 'iter': 1}, {'mIoU': 3, 'step': 1}])
-    with pytest.raises(ValueError, match=r"no validation metric 'mAP'; it has: mIoU, step"):
-        plot_comparison({'one': log}, tmp_path / 'x.png', 'mAP')
+    with pytest.raises(ValueError, match=r"no validation metric 'mAP'; it has: mIoU$"):
+        plot_comparison({'one': [log]}, tmp_path / 'x.png', 'mAP')
     assert not (tmp_path / 'x.png').exists()
 
 
