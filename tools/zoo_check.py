@@ -20,7 +20,7 @@ from mmplugin.demo import zoo
 from mmplugin.demo.stages import ROOT, claim_folder, make_data
 from mmplugin.demo.zoo_runs import WARMING, table, train
 from mmplugin.visual.comparison import plot_comparison
-from mmplugin.visual.curves import newest_log
+from mmplugin.visual.curves import training_logs
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,7 +75,7 @@ def check(args: argparse.Namespace) -> None:
     print(f'\n{text}\n\n{out / "table.md"}')
     if len(backbones) == 1 and len({run.metric for run in runs}) == 1:
         logs = {
-            f'{r.head}, seed {r.seed}': newest_log(out / f'{r.head}_{r.backbone}_seed{r.seed}')
+            f'{r.head}, seed {r.seed}': training_logs(out / f'{r.head}_{r.backbone}_seed{r.seed}')
             for r in runs
         }
         plot_comparison(logs, out / 'curves.png', runs[0].metric, backbones[0].name)

@@ -69,8 +69,9 @@ BACKBONES = (
     ),
 )
 
-# a stride of 16: of a 128-pixel picture stride 32 leaves 4 x 4 cells
-SINGLE = dict(stages=(2,), width=128, recipe='transformer')
+# stride 8: of so small a picture it leaves the cells an object that stride 32 leaves on COCO, and
+# SMCA's prior is given in cells
+SINGLE = dict(stages=(1,), width=128, recipe='transformer')
 SEVERAL = dict(stages=(1, 2, 3), width=128, recipe='transformer')
 HEADS = (
     Head('retinanet', 'retinanet_fpn_1x_coco.py'),

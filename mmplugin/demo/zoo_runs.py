@@ -11,7 +11,7 @@ from statistics import mean, median
 from mmplugin.demo.child import run_child
 from mmplugin.demo.stages import ROOT
 from mmplugin.demo.zoo import METRICS, Backbone, Budget, Head, compose
-from mmplugin.visual.curves import newest_log, read_curves
+from mmplugin.visual.curves import read_curves, training_logs
 
 WARMING = 'mask-rcnn'
 """The head whose training from scratch gives all others their backbones."""
@@ -70,7 +70,7 @@ def train(
     config.write_text(text, encoding='utf-8')
     command = [sys.executable, str(ROOT / 'tools/train.py'), str(config)]
     run_child([*command, '--work-dir', str(folder)], folder / 'train.log', dict(os.environ))
-    curves, scores = read_curves(newest_log(folder))
+    curves, scores = read_curves(training_logs(folder))
     metric = METRICS[cfg.default_scope]
     run = Run(
         head=head.name,
