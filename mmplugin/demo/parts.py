@@ -32,15 +32,20 @@ class Part:
         ]
 
 
-PARTS = (
-    Part(
-        name='instance',
-        title='Mask R-CNN, PoolFormer-S12',
-        config='configs/demo/mask-rcnn_poolformer-s12_fpn_demo.py',
+def _mask_rcnn(name: str, title: str, config: str) -> Part:
+    """Mask R-CNN by the demo's recipe, whatever the backbone."""
+    return Part(
+        name=name,
+        title=f'Mask R-CNN, {title}',
+        config=f'configs/demo/{config}.py',
         bar={'coco/bbox_mAP': 0.55, 'coco/segm_mAP': 0.55},
         seconds=300,
         smoke=('train_cfg.max_epochs=1', 'default_hooks.logger.interval=1'),
-    ),
+    )
+
+
+PARTS = (
+    _mask_rcnn('instance', 'PoolFormer-S12', 'mask-rcnn_poolformer-s12_fpn_demo'),
     Part(
         name='semantic',
         title='Semantic FPN, PoolFormer-S12',
@@ -49,14 +54,7 @@ PARTS = (
         seconds=180,
         smoke=('train_cfg.max_iters=2', 'default_hooks.logger.interval=1'),
     ),
-    Part(
-        name='container',
-        title='Mask R-CNN, small Container-Light',
-        config='configs/demo/mask-rcnn_container-small_fpn_demo.py',
-        bar={'coco/bbox_mAP': 0.55, 'coco/segm_mAP': 0.55},
-        seconds=300,
-        smoke=('train_cfg.max_epochs=1', 'default_hooks.logger.interval=1'),
-    ),
+    _mask_rcnn('container', 'small Container-Light', 'mask-rcnn_container-small_fpn_demo'),
 )
 DEFAULT = ('instance', 'semantic')
 """The parts of a demonstration that names none."""
