@@ -35,13 +35,16 @@ def build_parser() -> argparse.ArgumentParser:
         '--backbones', nargs='+', choices=backbones, default=backbones, help='Default: all of them'
     )
     parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='Default: 0')
-    parser.add_argument('--iterations', type=int, default=150, help='of each. Default: 150')
+    parser.add_argument('--iterations', type=int, default=100, help='of each. Default: 100')
     parser.add_argument('--batch', type=int, default=4, help='pictures a step. Default: 4')
     parser.add_argument(
         '--validations', type=int, default=1, help='during each training. Default: 1, at its end'
     )
     parser.add_argument(
-        '--warm-up', type=int, default=400, help="iterations of the backbones' own training"
+        '--warm-up',
+        type=int,
+        default=200,
+        help="iterations of the backbones' own training. Default: 200",
     )
     parser.add_argument('--out', type=Path, help='Default: work_dirs/zoo')
     parser.add_argument('--data', type=Path, help='generated pictures. Default: data/demo')
@@ -75,7 +78,9 @@ def check(args: argparse.Namespace) -> None:
     print(f'\n{text}\n\n{out / "table.md"}')
     if len(backbones) == 1 and len({run.metric for run in runs}) == 1:
         logs = {
-            f'{r.head}, seed {r.seed}': training_logs(out / f'{r.head}_{r.backbone}_seed{r.seed}')
+            f'{r.head}, seed {r.seed}': training_logs(
+                out / f'{r.head}_{r.backbone}_seed{r.seed}' / 'run'
+            )
             for r in runs
         }
         plot_comparison(logs, out / 'curves.png', runs[0].metric, backbones[0].name)

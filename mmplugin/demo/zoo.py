@@ -72,6 +72,7 @@ BACKBONES = (
 # stride 8: of so small a picture it leaves the cells an object that stride 32 leaves on COCO, and
 # SMCA's prior is given in cells
 SINGLE = dict(stages=(1,), width=128, recipe='transformer')
+WHOLE = dict(SINGLE, width=256)  # mmdet's Conditional DETR has no other
 SEVERAL = dict(stages=(1, 2, 3), width=128, recipe='transformer')
 HEADS = (
     Head('retinanet', 'retinanet_fpn_1x_coco.py'),
@@ -79,7 +80,7 @@ HEADS = (
     Head('cascade-mask-rcnn', 'cascade-mask-rcnn_fpn_1x_coco.py'),
     Head('detr', 'detr_8xb2-50e_coco.py', **SINGLE),
     Head('smca-detr', 'smca-detr_8xb2-50e_coco.py', **SINGLE),
-    Head('conditional-detr', 'conditional-detr_8xb2-50e_coco.py', **SINGLE),
+    Head('conditional-detr', 'conditional-detr_8xb2-50e_coco.py', **WHOLE),
     Head('dab-detr', 'dab-detr_8xb2-50e_coco.py', **SINGLE),
     Head('deformable-detr-1scale', 'deformable-detr-1scale_8xb4-50e_coco.py', **SINGLE),
     Head('deformable-detr', 'deformable-detr_8xb4-50e_coco.py', **SEVERAL),

@@ -58,7 +58,8 @@ def train(
     Raises:
         ChildFailed: When the training ends with an error.
     """
-    config, result = folder / 'zoo.py', folder / 'result.json'
+    # the tool writes a config of the same name, with more in it, into its own folder
+    config, result, work_dir = folder / 'zoo.py', folder / 'result.json', folder / 'run'
     # the name under which the demo's configs look for the data
     os.environ['MMPLUGIN_DEMO_DATA'] = str(data)
     cfg = compose(head, backbone, budget, seed, detector)
@@ -69,8 +70,8 @@ def train(
     result.unlink(missing_ok=True)
     config.write_text(text, encoding='utf-8')
     command = [sys.executable, str(ROOT / 'tools/train.py'), str(config)]
-    run_child([*command, '--work-dir', str(folder)], folder / 'train.log', dict(os.environ))
-    curves, scores = read_curves(training_logs(folder))
+    run_child([*command, '--work-dir', str(work_dir)], folder / 'train.log', dict(os.environ))
+    curves, scores = read_curves(training_logs(work_dir))
     metric = METRICS[cfg.default_scope]
     run = Run(
         head=head.name,
@@ -79,7 +80,7 @@ def train(
         metric=metric,
         value=scores[metric][1][-1],
         seconds=median(curves['time'][1]),
-        checkpoint=(folder / 'last_checkpoint').read_text(encoding='utf-8').strip(),
+        checkpoint=(work_dir / 'last_checkpoint').read_text(encoding='utf-8').strip(),
     )
     result.write_text(json.dumps(asdict(run), indent=2) + '\n', encoding='utf-8')
     return run
