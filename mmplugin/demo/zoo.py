@@ -96,7 +96,7 @@ SIDE = (112, 112)
 """Longest side in training and test for heads that learn places from an encoding of them."""
 
 NARROW = dict(
-    num_feats=64, feedforward_channels=512, num_layers=3, fc_out_channels=256, stacked_convs=2,
+    feedforward_channels=512, num_layers=3, fc_out_channels=256, stacked_convs=2,
     num_convs=2, num_queries=100, num_dn_queries=10, dropout=0.0, ffn_drop=0.0, dropout_ratio=0.0,
 )  # fmt: skip
 WIDE = ('embed_dims', 'in_channels', 'feat_channels', 'out_channels', 'conv_out_channels')
@@ -224,6 +224,8 @@ def narrowed(node: Any, width: int, classes: int, key: str = '') -> Any:
         return [narrowed(item, width, classes, key) for item in node]
     if key == 'num_classes':
         return classes
+    if key == 'num_feats':  # of a position, half for each axis
+        return width // 2
     if (key in WIDE and node == 256) or key == 'channels':
         return width
     return min(node, NARROW[key]) if key in NARROW else node
