@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from mmplugin.ops.paths import fused_on
+from mmplugin.ops.strided_conv import strided_conv
 from mmplugin.ops.windows import pad_to_multiple
 
 
@@ -76,6 +78,11 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(self.act(self.fc1(x)))
 
+    def matrices(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weight (D, C) and bias of fc1, weight (C, D) and bias of fc2."""
+        fc1, fc2 = self.fc1, self.fc2
+        return fc1.weight.flatten(1), fc1.bias, fc2.weight.flatten(1), fc2.bias
+
 
 class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of each pixel, eps 1e-5.
@@ -95,18 +102,19 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 class GroupNorm1(nn.GroupNorm):
-    """Norm over channels and pixels of each sample, one affine pair a channel, eps 1e-5.
+    """Norm over channels and pixels of each sample, eps 1e-5.
 
     Args:
         dim: channels C.
+        affine: whether an affine pair a channel follows. Default True.
     """
 
-    def __init__(self, dim: int) -> None:
-        super().__init__(1, dim)
+    def __init__(self, dim: int, affine: bool = True) -> None:
+        super().__init__(1, dim, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        if x.device.type == 'cpu' and not x.requires_grad:
+        if x.device.type == 'cpu' and torch.is_grad_enabled() and not x.requires_grad:
             # torch 2.13 crashes in the backward of a channels_last input that needs no gradient
             x = x.contiguous()
         return super().forward(x)
@@ -119,17 +127,30 @@ class ConvEmbed(nn.Module):
         in_dim: channels in.
         dim: channels out.
         kernel_size, stride, padding: of the convolution, in pixels of its input.
+        fast: train with the weight gradient as matrix products where that is faster.
+            Default False.
     """
 
     def __init__(
-        self, in_dim: int, dim: int, *, kernel_size: int, stride: int, padding: int
+        self,
+        in_dim: int,
+        dim: int,
+        *,
+        kernel_size: int,
+        stride: int,
+        padding: int,
+        fast: bool = False,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_dim, dim, kernel_size, stride, padding)
+        self.fast = fast
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) to (B, C, floor((H + 2 padding - kernel) / stride) + 1, same of W)."""
-        return self.conv(x)
+        conv = self.conv
+        if self.fast and torch.is_grad_enabled() and fused_on(x, conv.weight):
+            return strided_conv(x, conv.weight, conv.bias, conv.stride[0], conv.padding[0])
+        return conv(x)
 
 
 class PatchEmbed(ConvEmbed):
