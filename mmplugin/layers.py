@@ -1,6 +1,7 @@
 """The small blocks every family shares. Maps are (B, C, H, W) in and out."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmplugin.ops.paths import fused_on
@@ -55,6 +56,27 @@ class LayerScale(nn.Module):
         return x * self.scale.view(-1, 1, 1)
 
 
+class Pointwise(nn.Conv2d):
+    """1x1 convolution with bias; a matrix product on channels_last maps on a CPU.
+
+    The same multiply-adds, but for the rounding of their sums; torch's own convolution is slower
+    there, most of all in the backward pass.
+
+    Args:
+        in_dim, dim: channels in and out.
+    """
+
+    def __init__(self, in_dim: int, dim: int) -> None:
+        super().__init__(in_dim, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) to (B, C, H, W) in the same memory format."""
+        if x.device.type != 'cpu' or not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        rows = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        return rows.permute(0, 3, 1, 2)
+
+
 class Mlp(nn.Module):
     """Channel MLP: two 1x1 convolutions with exact GELU between them.
 
@@ -68,9 +90,9 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__()
-        self.fc1 = nn.Conv2d(dim, hidden_dim, 1)
+        self.fc1 = Pointwise(dim, hidden_dim)
         self.act = nn.GELU()
-        self.fc2 = nn.Conv2d(hidden_dim, dim, 1)
+        self.fc2 = Pointwise(hidden_dim, dim)
         for conv in (self.fc1, self.fc2):
             nn.init.trunc_normal_(conv.weight, std=0.02)
             nn.init.zeros_(conv.bias)
