@@ -47,6 +47,7 @@ RULES = {
     # what stands behind tools/: the network knows nothing of it
     'cli': (TOOLING, NETWORK | AROUND),
     'analysis': (TOOLING, NETWORK | AROUND),
+    'benchmark': ({'torch', 'timm', 'matplotlib'}, NETWORK),
     'visual': (TOOLING, NETWORK | AROUND),
     'demo': (TOOLING, NETWORK | AROUND),
 }
