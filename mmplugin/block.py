@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mmplugin.layers import DropPath, GroupNorm1, LayerScale, Mlp
-from mmplugin.ops.mlp_residual import mlp_residual
-from mmplugin.ops.paths import fused_on
+from mmplugin.ops.mlp_residual import mlp_residual, run_mlp_residual
+from mmplugin.ops.paths import dispatched, fused_on
 
 
 class MetaFormerBlock(nn.Module):
@@ -55,7 +55,9 @@ class MetaFormerBlock(nn.Module):
         if self.fast and self.training_form and not torch.is_grad_enabled():
             plain_norm = isinstance(self.norm2, GroupNorm1) and not self.norm2.affine
             if fused_on(x) and (plain_norm or isinstance(self.norm2, nn.Identity)):
-                return mlp_residual(x, *self.mlp.matrices(), self.norm2.eps if plain_norm else None)
+                eps = self.norm2.eps if plain_norm else None
+                fused = mlp_residual, run_mlp_residual
+                return dispatched(*fused, x, *self.mlp.matrices(), eps)
         return x + self.drop_path(self.layer_scale2(self.mlp(self.norm2(x))))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,9 +11,17 @@ from mmplugin.layers import ConvEmbed, GroupNorm1
 from mmplugin.metaformer import MetaFormer
 from mmplugin.mixers.pooling import Pooling
 from mmplugin.ops.fold import exact, fold_affine, fold_scale
-from mmplugin.ops.mlp_residual import CHEAP_CHANNELS, norm_mlp_residual
-from mmplugin.ops.paths import fused_on
-from mmplugin.ops.pool_residual import fused_norm_pool_residual, norm_pool_residual
+from mmplugin.ops.mlp_residual import (
+    CHEAP_CHANNELS,
+    norm_mlp_residual,
+    run_norm_mlp_residual,
+)
+from mmplugin.ops.paths import dispatched, fused_on
+from mmplugin.ops.pool_residual import (
+    fused_norm_pool_residual,
+    norm_pool_residual,
+    run_norm_pool_residual,
+)
 from mmplugin.registry import MODELS
 from mmplugin.weights.poolformer import LAYOUTS
 
@@ -63,7 +71,8 @@ class PoolFormerBlock(MetaFormerBlock):
         gain = self.scaled(gain, x)
         settings = self.token_mixer.pool_size, self.norm1.eps
         if fused_on(x, gain):
-            return fused_norm_pool_residual(x, gain, *settings)
+            fused = fused_norm_pool_residual, run_norm_pool_residual
+            return dispatched(*fused, x, gain, *settings)
         return norm_pool_residual(x, gain[:, :, None, None], *settings)
 
     def mix_channels(self, x: Tensor) -> Tensor:
@@ -73,7 +82,8 @@ class PoolFormerBlock(MetaFormerBlock):
         scale = self.scaled(self.layer_scale2.scale, x)
         keep_hidden = torch.is_grad_enabled() and x.shape[1] > CHEAP_CHANNELS
         weights = norm.weight, norm.bias, *self.mlp.matrices(), scale
-        return norm_mlp_residual(x, *weights, norm.eps, keep_hidden)[0]
+        fused = norm_mlp_residual, run_norm_mlp_residual
+        return dispatched(*fused, x, *weights, norm.eps, keep_hidden)[0]
 
     def rewrite(self) -> None:
         """Fold the affine pairs of both norms and the second layer scale into their neighbours."""

@@ -41,8 +41,7 @@ def plain_mlp_residual(
     return x + scale[:, :, None, None] * F.conv2d(hidden, w2[:, :, None, None], b2)
 
 
-@torch.library.custom_op('mmplugin::norm_mlp_residual', mutates_args=())
-def norm_mlp_residual(
+def run_norm_mlp_residual(
     x: Tensor,
     gamma: Tensor,
     beta: Tensor,
@@ -71,6 +70,11 @@ def norm_mlp_residual(
         kept = hidden[i] if keep_hidden else None
         add_mlp(rows, target, factor, shift, w1, b1, w2 * s[:, None], b2 * s, kept)
     return map_of(out, x), hidden
+
+
+norm_mlp_residual = torch.library.custom_op(
+    'mmplugin::norm_mlp_residual', run_norm_mlp_residual, mutates_args=()
+)
 
 
 def affine_of_norm(rows: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -108,8 +112,7 @@ def add_mlp(
         torch.addmm(y, hidden, w2.t(), out=y)
 
 
-@torch.library.custom_op('mmplugin::mlp_residual', mutates_args=())
-def mlp_residual(
+def run_mlp_residual(
     x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, eps: float | None
 ) -> Tensor:
     """``x + fc2(gelu(fc1(n)))`` for inference on the CPU, channels_last.
@@ -126,6 +129,9 @@ def mlp_residual(
             factor, shift = affine_of_norm(rows, x.new_ones(()), x.new_zeros(()), eps)
         add_mlp(rows, target, factor, shift, w1, b1, w2, b2)
     return map_of(out, x)
+
+
+mlp_residual = torch.library.custom_op('mmplugin::mlp_residual', run_mlp_residual, mutates_args=())
 
 
 @torch.library.custom_op('mmplugin::norm_mlp_residual_backward', mutates_args=())

@@ -49,8 +49,7 @@ def norm_pool_residual(x: Tensor, gain: Tensor, pool_size: int, eps: float) -> T
     return torch.lerp(x, average_pool(x, pool_size), gain * torch.rsqrt(variance + eps))
 
 
-@torch.library.custom_op('mmplugin::norm_pool_residual', mutates_args=())
-def fused_norm_pool_residual(x: Tensor, gain: Tensor, pool_size: int, eps: float) -> Tensor:
+def run_norm_pool_residual(x: Tensor, gain: Tensor, pool_size: int, eps: float) -> Tensor:
     """:func:`norm_pool_residual` on the CPU, in fewer passes; saves nothing but x and gain.
 
     Args:
@@ -66,6 +65,11 @@ def fused_norm_pool_residual(x: Tensor, gain: Tensor, pool_size: int, eps: float
     for i, (rows, target) in enumerate(zip(source, rows_of(pooled))):
         torch.lerp(rows, target, gain[i % len(gain)] * rstd_of(rows, eps)[1], out=target)
     return pooled
+
+
+fused_norm_pool_residual = torch.library.custom_op(
+    'mmplugin::norm_pool_residual', run_norm_pool_residual, mutates_args=()
+)
 
 
 @torch.library.custom_op('mmplugin::norm_pool_residual_backward', mutates_args=())
