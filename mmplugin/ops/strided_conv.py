@@ -7,6 +7,7 @@ stride 2), which makes it a tenth of PoolFormer's training step.
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from mmplugin.ops.rows import rows_of
 
@@ -71,3 +72,9 @@ def _backward(ctx, grad: Tensor) -> tuple:
 
 
 strided_conv.register_autograd(_backward, setup_context=_save)
+
+
+@register_flop_formula(torch.ops.mmplugin.strided_conv)
+def _(x, weight, *settings, out_shape) -> int:
+    """A counter does not see inside an operation of ours."""
+    return 2 * out_shape.numel() * weight[1:].numel()
