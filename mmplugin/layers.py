@@ -1,8 +1,11 @@
 """The small blocks every family shares. Maps are (B, C, H, W) in and out."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmplugin.ops.paths import fused_on
+from mmplugin.ops.strided_conv import strided_conv
 from mmplugin.ops.windows import pad_to_multiple
 
 
@@ -53,6 +56,27 @@ class LayerScale(nn.Module):
         return x * self.scale.view(-1, 1, 1)
 
 
+class Pointwise(nn.Conv2d):
+    """1x1 convolution with bias; a matrix product on channels_last maps on a CPU.
+
+    The same multiply-adds, but for the rounding of their sums; torch's own convolution is slower
+    there, most of all in the backward pass.
+
+    Args:
+        in_dim, dim: channels in and out.
+    """
+
+    def __init__(self, in_dim: int, dim: int) -> None:
+        super().__init__(in_dim, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) to (B, C, H, W) in the same memory format."""
+        if x.device.type != 'cpu' or not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        rows = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        return rows.permute(0, 3, 1, 2)
+
+
 class Mlp(nn.Module):
     """Channel MLP: two 1x1 convolutions with exact GELU between them.
 
@@ -66,15 +90,20 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__()
-        self.fc1 = nn.Conv2d(dim, hidden_dim, 1)
+        self.fc1 = Pointwise(dim, hidden_dim)
         self.act = nn.GELU()
-        self.fc2 = nn.Conv2d(hidden_dim, dim, 1)
+        self.fc2 = Pointwise(hidden_dim, dim)
         for conv in (self.fc1, self.fc2):
             nn.init.trunc_normal_(conv.weight, std=0.02)
             nn.init.zeros_(conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(self.act(self.fc1(x)))
+
+    def matrices(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weight (D, C) and bias of fc1, weight (C, D) and bias of fc2."""
+        fc1, fc2 = self.fc1, self.fc2
+        return fc1.weight.flatten(1), fc1.bias, fc2.weight.flatten(1), fc2.bias
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -95,18 +124,19 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 class GroupNorm1(nn.GroupNorm):
-    """Norm over channels and pixels of each sample, one affine pair a channel, eps 1e-5.
+    """Norm over channels and pixels of each sample, eps 1e-5.
 
     Args:
         dim: channels C.
+        affine: whether an affine pair a channel follows. Default True.
     """
 
-    def __init__(self, dim: int) -> None:
-        super().__init__(1, dim)
+    def __init__(self, dim: int, affine: bool = True) -> None:
+        super().__init__(1, dim, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        if x.device.type == 'cpu' and not x.requires_grad:
+        if x.device.type == 'cpu' and torch.is_grad_enabled() and not x.requires_grad:
             # torch 2.13 crashes in the backward of a channels_last input that needs no gradient
             x = x.contiguous()
         return super().forward(x)
@@ -119,17 +149,30 @@ class ConvEmbed(nn.Module):
         in_dim: channels in.
         dim: channels out.
         kernel_size, stride, padding: of the convolution, in pixels of its input.
+        fast: train with the weight gradient as matrix products where that is faster.
+            Default False.
     """
 
     def __init__(
-        self, in_dim: int, dim: int, *, kernel_size: int, stride: int, padding: int
+        self,
+        in_dim: int,
+        dim: int,
+        *,
+        kernel_size: int,
+        stride: int,
+        padding: int,
+        fast: bool = False,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_dim, dim, kernel_size, stride, padding)
+        self.fast = fast
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) to (B, C, floor((H + 2 padding - kernel) / stride) + 1, same of W)."""
-        return self.conv(x)
+        conv = self.conv
+        if self.fast and torch.is_grad_enabled() and fused_on(x, conv.weight):
+            return strided_conv(x, conv.weight, conv.bias, conv.stride[0], conv.padding[0])
+        return conv(x)
 
 
 class PatchEmbed(ConvEmbed):

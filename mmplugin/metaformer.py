@@ -8,59 +8,16 @@ checkpointing, depth of each parameter, pretrained weights.
 from collections.abc import Callable, Sequence
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.model.weight_init import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
 from mmplugin.arguments import resolve_out_indices
-from mmplugin.layers import DropPath, LayerScale, Mlp
+from mmplugin.ops.paths import fused_on
 from mmplugin.ops.recompute import recomputed
 from mmplugin.weights.loading import Layout, load_pretrained
-
-
-class MetaFormerBlock(nn.Module):
-    """Two residual halves: ``x + s1 * mixer(norm1(x))``, then ``x + s2 * mlp(norm2(x))``.
-
-    Args:
-        dim: channels C.
-        token_mixer: module (B, C, H, W) -> same shape, without norm, residual or drop path.
-        norm_layer: called with ``dim``, twice.
-        mlp_ratio: hidden channels of the MLP over ``dim``.
-        drop_path: rate of this block. Default 0.
-        layer_scale_init_value: start value of both layer scales; None for a block without them.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        token_mixer: nn.Module,
-        norm_layer: Callable[[int], nn.Module],
-        mlp_ratio: float,
-        drop_path: float,
-        layer_scale_init_value: float | None,
-    ) -> None:
-        super().__init__()
-        scale = nn.Identity if layer_scale_init_value is None else LayerScale
-        self.norm1 = norm_layer(dim)
-        self.token_mixer = token_mixer
-        self.layer_scale1 = scale(dim, layer_scale_init_value)
-        self.norm2 = norm_layer(dim)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio))
-        self.layer_scale2 = scale(dim, layer_scale_init_value)
-        self.drop_path = DropPath(drop_path)
-
-    def mix_tokens(self, x: Tensor) -> Tensor:
-        """The token half with its residual."""
-        return x + self.drop_path(self.layer_scale1(self.token_mixer(self.norm1(x))))
-
-    def mix_channels(self, x: Tensor) -> Tensor:
-        """The channel half with its residual."""
-        return x + self.drop_path(self.layer_scale2(self.mlp(self.norm2(x))))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
-        return self.mix_channels(self.mix_tokens(x))
 
 
 class Stage(nn.Module):
@@ -100,6 +57,8 @@ class MetaFormer(BaseModule):
             holds them.
         drop_path_rate: of the last of all blocks of the architecture; rises linearly from 0.
         with_cp: recompute each block in the backward pass instead of storing its activations.
+        fast: take the fused forms of operations, and the memory layout, that the machine is best
+            at; False runs every layer as written, in the layout of the image. The only switch.
         strict_load: whether tensors of a pretrained file that are missing, unexpected or of
             another shape are an error (True) or a warning (False).
         init_cfg: mmengine init config; ``dict(type='Pretrained', checkpoint=...)`` recognises the
@@ -126,6 +85,7 @@ class MetaFormer(BaseModule):
         frozen_stages: int,
         drop_path_rate: float,
         with_cp: bool,
+        fast: bool,
         strict_load: bool,
         init_cfg: dict | list | None,
     ) -> None:
@@ -143,6 +103,9 @@ class MetaFormer(BaseModule):
             raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate!r}')
         self.frozen_stages = frozen_stages
         self.with_cp = with_cp
+        self.fast = fast
+        self.deployed = False
+        self._said_path = False
         self.strict_load = strict_load
         self.in_channels = in_channels
         self.min_size = min_size
@@ -166,9 +129,11 @@ class MetaFormer(BaseModule):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, in_channels, H, W) to one (B, C_i, H_i, W_i) for each of ``out_indices``."""
         self._check_image(x)
-        if x.device.type == 'cpu':
+        if self.fast and x.device.type == 'cpu':
             # pooling is about 10 times slower there on contiguous maps, convolutions slower too
             x = x.contiguous(memory_format=torch.channels_last)
+        if not torch.compiler.is_compiling():
+            self._say_path(x)
         x = self.stem(x)
         outputs = {}
         for i, stage in enumerate(self.stages):
@@ -178,9 +143,37 @@ class MetaFormer(BaseModule):
         return tuple(outputs[i] for i in self.out_indices)
 
     def train(self, mode: bool = True) -> 'MetaFormer':
-        """Set the mode; frozen parts stay in eval mode."""
+        """Set the mode; frozen parts stay in eval mode.
+
+        Raises:
+            RuntimeError: when the deploy form is to be trained.
+        """
+        if mode and self.deployed:
+            raise RuntimeError(
+                f'{type(self).__name__}: the deploy form cannot be trained; build the backbone '
+                'anew and load the training checkpoint'
+            )
         super().train(mode)
         self._freeze()
+        return self
+
+    def deploy(self) -> 'MetaFormer':
+        """Rewrite every block in place for inference and return self; a second call does nothing.
+
+        Exact but for rounding, at every size and on every pixel. A state dict of the training form
+        can still be loaded; one saved from the deploy form is for the deploy form alone.
+
+        Raises:
+            RuntimeError: in training mode.
+        """
+        if self.training:
+            name = type(self).__name__
+            raise RuntimeError(f'{name}: call eval() before deploy(); it is for inference only')
+        if not self.deployed:
+            for stage in self.stages:
+                for block in stage.blocks:
+                    block.deploy()
+            self.deployed = True
         return self
 
     def init_weights(self) -> None:
@@ -219,6 +212,18 @@ class MetaFormer(BaseModule):
             return 0, num_layers
         block = int(parts[3]) if parts[2] == 'blocks' else 0
         return sum(self.depths[: int(parts[1])]) + block + 1, num_layers
+
+    def _say_path(self, x: Tensor) -> None:
+        """Log, once, which form of the operations this backbone runs."""
+        if not self._said_path:
+            self._said_path = True
+            path = 'plain'
+            if self.fast:
+                path = 'fused, channels_last' if fused_on(x) else 'unfused'
+            print_log(
+                f'{type(self).__name__}: {path} operations ({x.device.type}, {x.dtype})',
+                logger='current',
+            )
 
     def _freeze(self) -> None:
         if self.frozen_stages < 0:

@@ -12,7 +12,17 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'mmplugin'
 
 FRAMEWORK = {'torch', 'mmengine', 'mmcv'}
 TOOLING = FRAMEWORK | {'mmdet', 'mmseg', 'numpy', 'cv2', 'PIL', 'matplotlib', 'pycocotools'}
-NETWORK = {'arguments', 'ops', 'layers', 'mixers', 'metaformer', 'registry', 'weights', 'backbones'}
+NETWORK = {
+    'arguments',
+    'ops',
+    'layers',
+    'mixers',
+    'block',
+    'metaformer',
+    'registry',
+    'weights',
+    'backbones',
+}
 AROUND = {'files', 'engine', 'cli', 'analysis', 'visual', 'datasets', 'demo', 'compat'}
 
 # room -> (packages of others it may import, rooms it may import); itself always
@@ -27,6 +37,7 @@ RULES = {
     'layers': (FRAMEWORK, {'ops'}),
     'mixers': (FRAMEWORK, {'ops', 'layers'}),
     'weights': (FRAMEWORK | {'safetensors', 'huggingface_hub', 'filelock'}, {'files'}),
+    'block': (FRAMEWORK, {'ops', 'layers'}),
     'metaformer': (FRAMEWORK, {'arguments', 'ops', 'layers', 'weights'}),
     'backbones': (FRAMEWORK, NETWORK),
     # runs, whatever the network
@@ -38,6 +49,7 @@ RULES = {
     # what stands behind tools/: the network knows nothing of it
     'cli': (TOOLING, NETWORK | AROUND),
     'analysis': (TOOLING, NETWORK | AROUND),
+    'benchmark': ({'torch', 'timm', 'matplotlib'}, NETWORK),
     'visual': (TOOLING, NETWORK | AROUND),
     'demo': (TOOLING, NETWORK | AROUND),
 }

@@ -12,6 +12,7 @@ import mmplugin  # noqa: F401  (mends the frameworks; before they are imported)
 from mmplugin.cli import run
 from mmplugin.cli.allow import add_allow_argument, allowing
 from mmplugin.cli.checkpoint import require_file
+from mmplugin.cli.compiling import add_compile_argument, compile_network
 from mmplugin.cli.config import add_config_arguments, add_run_arguments, load_config, settle_run
 from mmplugin.cli.data import check_data
 from mmplugin.cli.deploy import deploy_once_loaded
@@ -31,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_run_arguments(parser)
     add_allow_argument(parser)
     add_own_data_arguments(parser)
+    add_compile_argument(parser)
     parser.add_argument(
         '--out',
         help='keep the predictions: for a detector a FILE.pkl, a list with one dict an image; for '
@@ -82,6 +84,7 @@ def test(args: argparse.Namespace) -> None:
         runner = build_runner(cfg, notes, exact=not args.no_strict, facts=facts)
         if args.deploy:
             deploy_once_loaded(runner)
+        compile_network(runner, args.compile)
         runner.test()
     leave_group()
 

@@ -13,6 +13,7 @@ import mmplugin  # noqa: F401  (mends the frameworks; before they are imported)
 from mmplugin.cli import UserError, run
 from mmplugin.cli.allow import add_allow_argument, allowing
 from mmplugin.cli.checkpoint import require_file
+from mmplugin.cli.compiling import add_compile_argument, compile_network
 from mmplugin.cli.config import add_config_arguments, add_run_arguments, load_config, settle_run
 from mmplugin.cli.data import check_data
 from mmplugin.cli.launch import fit_precision, fit_to_machine, leave_group
@@ -26,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_run_arguments(parser)
     add_allow_argument(parser)
     add_own_data_arguments(parser)
+    add_compile_argument(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -64,7 +66,9 @@ def train(args: argparse.Namespace) -> None:
             'be overwritten; --resume goes on from the latest, --work-dir writes elsewhere'
         )
     with allowing(args.allow_globals):
-        build_runner(cfg, notes, exact=bool(cfg.get('resume')), facts=facts).train()
+        runner = build_runner(cfg, notes, exact=bool(cfg.get('resume')), facts=facts)
+        compile_network(runner, args.compile)
+        runner.train()
     leave_group()
 
 

@@ -88,6 +88,9 @@ class Container(MetaFormer):
             default where there are tables), ``'resample'`` or ``'fixed'``, which refuses.
         drop_path_rate: of the last block; rises linearly from 0 over all blocks. Default 0.
         with_cp: recompute blocks in the backward pass to save memory. Default False.
+        fast: channels_last maps on CPUs, and there in the deploy form, with BatchNorm, in float32
+            or float64, fused MLPs; the same results but for rounding. False: every layer as
+            written. Default True.
         strict_load: whether a pretrained file must fit exactly but for the expected gaps
             (classifier head, output norms of stages 1 to 3). Default True.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL_OR_NAME)`` reads the released and
@@ -115,6 +118,7 @@ class Container(MetaFormer):
         table_mode: str | None = None,
         drop_path_rate: float = 0.0,
         with_cp: bool = False,
+        fast: bool = True,
         strict_load: bool = True,
         init_cfg: dict | list | None = None,
     ) -> None:
@@ -131,7 +135,7 @@ class Container(MetaFormer):
             grid = -(-settings['img_size'] // STRIDES[stage])
             mixer = build_mixer(stage, settings, grid, gate, windows[stage], table_mode)
             ratio = settings['mlp_ratios'][stage]
-            return ContainerBlock(dims[stage], mixer, build_norm, ratio, drop_path)
+            return ContainerBlock(dims[stage], mixer, build_norm, ratio, drop_path, fast)
 
         def build_out_norm(stage: int, dim: int) -> nn.Module:
             if stage == 3:
@@ -154,11 +158,11 @@ class Container(MetaFormer):
             frozen_stages=frozen_stages,
             drop_path_rate=drop_path_rate,
             with_cp=with_cp,
+            fast=fast,
             strict_load=strict_load,
             init_cfg=init_cfg,
         )
         self.norm_eval = norm_eval
-        self.deployed = False
         self.train()
 
     def train(self, mode: bool = True) -> 'Container':
@@ -167,34 +171,9 @@ class Container(MetaFormer):
         Raises:
             RuntimeError: when the deploy form is to be trained.
         """
-        if mode and self.deployed:
-            raise RuntimeError(
-                'Container: the deploy form cannot be trained; build the backbone anew and load '
-                'the training checkpoint'
-            )
         super().train(mode)
         if self.norm_eval:
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
-        return self
-
-    def deploy(self) -> 'Container':
-        """Rewrite in place for inference and return self; a second call changes nothing.
-
-        Batch norms in blocks, the position encodings' residual, gates and static biases disappear
-        into their neighbours. Exact but for rounding, at every size and on every pixel. A state
-        dict of the training form can still be loaded; one saved from the deploy form is for the
-        deploy form alone.
-
-        Raises:
-            RuntimeError: in training mode, where batch norms are no fixed map.
-        """
-        if self.training:
-            raise RuntimeError('Container: call eval() before deploy(); it is for inference only')
-        if not self.deployed:
-            for stage in self.stages:
-                for block in stage.blocks:
-                    block.deploy()
-            self.deployed = True
         return self

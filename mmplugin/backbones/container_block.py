@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from mmplugin.metaformer import MetaFormerBlock
+from mmplugin.block import MetaFormerBlock
 from mmplugin.mixers.context_aggregation import ContextAggregation
 from mmplugin.ops.fold import fold_norm, is_foldable, with_identity
 
@@ -34,6 +34,7 @@ class ContainerBlock(MetaFormerBlock):
         norm_layer: called with ``dim``, twice.
         mlp_ratio: hidden channels of the MLP over ``dim``.
         drop_path: rate of this block.
+        fast: take fused forms of these operations where the machine has them.
     """
 
     def __init__(
@@ -43,12 +44,10 @@ class ContainerBlock(MetaFormerBlock):
         norm_layer: Callable[[int], nn.Module],
         mlp_ratio: float,
         drop_path: float,
+        fast: bool,
     ) -> None:
-        super().__init__(
-            dim, token_mixer, norm_layer, mlp_ratio, drop_path, layer_scale_init_value=None
-        )
+        super().__init__(dim, token_mixer, norm_layer, mlp_ratio, drop_path, None, fast)
         self.position = ResidualDepthwise(dim)
-        self.training_form: tuple[ContainerBlock, ...] = ()
         for conv in (self.mlp.fc1, self.mlp.fc2):  # the released code initialises no convolution
             conv.reset_parameters()
 
@@ -56,10 +55,8 @@ class ContainerBlock(MetaFormerBlock):
         """(B, C, H, W) to the same shape."""
         return super().forward(self.position(x))
 
-    def deploy(self) -> None:
-        """Rewrite in place for inference: fewer layers, the same result."""
-        # in a tuple, so that it is no part of the network
-        self.training_form = (copy.deepcopy(self).to('meta'),)
+    def rewrite(self) -> None:
+        """Fold position encoding, gate, static bias and batch norms into their neighbours."""
         self.position = with_identity(self.position)
         self.token_mixer.deploy()
         if is_foldable(self.norm1):
@@ -69,19 +66,10 @@ class ContainerBlock(MetaFormerBlock):
             fold_norm(self.norm2, self.mlp.fc1)
             self.norm2 = nn.Identity()
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """In the deploy form, take the tensors of the training form too."""
-        for form in self.training_form:
-            names = form.state_dict().keys()
-            if all(prefix + name in state_dict for name in names):
-                block = copy.deepcopy(form).to_empty(device='cpu')
-                block.load_state_dict({name: state_dict.pop(prefix + name) for name in names})
-                block.deploy()
-                state_dict.update({prefix + k: v for k, v in block.state_dict().items()})
-            # whether a gate could be absorbed depends on the values that come in
-            mixer = f'{prefix}token_mixer.'
-            if f'{mixer}out_proj.weight' in state_dict:
-                gated = any(key.startswith(f'{mixer}gate.') for key in state_dict)
-                gate = copy.deepcopy(form.token_mixer.gate) if gated else None
-                self.token_mixer.gate = gate and gate.to_empty(device=self.position.weight.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+    def expect(self, state_dict: dict, prefix: str) -> None:
+        """Whether a gate could be absorbed depends on the values that come in."""
+        mixer = f'{prefix}token_mixer.'
+        if f'{mixer}out_proj.weight' in state_dict:
+            gated = any(key.startswith(f'{mixer}gate.') for key in state_dict)
+            gate = copy.deepcopy(self.training_form[0].token_mixer.gate) if gated else None
+            self.token_mixer.gate = gate and gate.to_empty(device=self.position.weight.device)

@@ -2,13 +2,26 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from mmplugin.arguments import resolve_arch
+from mmplugin.block import MetaFormerBlock
 from mmplugin.layers import ConvEmbed, GroupNorm1
-from mmplugin.metaformer import MetaFormer, MetaFormerBlock
+from mmplugin.metaformer import MetaFormer
 from mmplugin.mixers.pooling import Pooling
-from mmplugin.ops.pool_residual import norm_pool_residual
+from mmplugin.ops.fold import exact, fold_affine, fold_scale
+from mmplugin.ops.mlp_residual import (
+    CHEAP_CHANNELS,
+    norm_mlp_residual,
+    run_norm_mlp_residual,
+)
+from mmplugin.ops.paths import dispatched, fused_on
+from mmplugin.ops.pool_residual import (
+    fused_norm_pool_residual,
+    norm_pool_residual,
+    run_norm_pool_residual,
+)
 from mmplugin.registry import MODELS
 from mmplugin.weights.poolformer import LAYOUTS
 
@@ -36,18 +49,58 @@ class PoolFormerBlock(MetaFormerBlock):
         drop_path: float,
         layer_scale_init_value: float,
         pool_size: int,
+        fast: bool,
     ) -> None:
         super().__init__(
-            dim, Pooling(dim, pool_size), GroupNorm1, mlp_ratio, drop_path, layer_scale_init_value
+            dim,
+            Pooling(dim, pool_size),
+            GroupNorm1,
+            mlp_ratio,
+            drop_path,
+            layer_scale_init_value,
+            fast,
         )
         self.norm1.bias.requires_grad_(False)
 
     def mix_tokens(self, x: Tensor) -> Tensor:
-        gain = (self.layer_scale1.scale * self.norm1.weight).view(1, -1, 1, 1)
-        multiplier = self.drop_path.multiplier(x.shape[0], like=gain)
-        if multiplier is not None:
-            gain = gain * multiplier
-        return norm_pool_residual(x, gain, self.token_mixer.pool_size, self.norm1.eps)
+        if not self.fast:
+            return super().mix_tokens(x)
+        gain = self.layer_scale1.scale
+        if self.norm1.affine:
+            gain = gain * self.norm1.weight
+        gain = self.scaled(gain, x)
+        settings = self.token_mixer.pool_size, self.norm1.eps
+        if fused_on(x, gain):
+            fused = fused_norm_pool_residual, run_norm_pool_residual
+            return dispatched(*fused, x, gain, *settings)
+        return norm_pool_residual(x, gain[:, :, None, None], *settings)
+
+    def mix_channels(self, x: Tensor) -> Tensor:
+        norm = self.norm2
+        if not (self.fast and norm.affine and fused_on(x, norm.weight)):
+            return super().mix_channels(x)
+        scale = self.scaled(self.layer_scale2.scale, x)
+        keep_hidden = torch.is_grad_enabled() and x.shape[1] > CHEAP_CHANNELS
+        weights = norm.weight, norm.bias, *self.mlp.matrices(), scale
+        fused = norm_mlp_residual, run_norm_mlp_residual
+        return dispatched(*fused, x, *weights, norm.eps, keep_hidden)[0]
+
+    def rewrite(self) -> None:
+        """Fold the affine pairs of both norms and the second layer scale into their neighbours."""
+        with torch.no_grad():
+            gain = exact(self.layer_scale1.scale) * exact(self.norm1.weight)
+            self.layer_scale1.scale.copy_(gain)
+        fold_affine(self.norm2.weight, self.norm2.bias, self.mlp.fc1)
+        fold_scale(self.mlp.fc2, self.layer_scale2.scale)
+        dim = len(gain)
+        self.norm1, self.norm2 = GroupNorm1(dim, affine=False), GroupNorm1(dim, affine=False)
+        self.layer_scale2 = nn.Identity()
+        self.eval()
+
+    def scaled(self, factors: Tensor, x: Tensor) -> Tensor:
+        """Factors (C,) of a branch, with drop path: (1, C), or (B, C) where samples differ."""
+        multiplier = self.drop_path.multiplier(x.shape[0], like=factors)
+        return factors[None] if multiplier is None else factors * multiplier.flatten(1)
 
 
 @MODELS.register_module()
@@ -68,6 +121,9 @@ class PoolFormer(MetaFormer):
         drop_path_rate: of the last block; rises linearly from 0 over all blocks. Default 0, as in
             the official detection and segmentation runs.
         with_cp: recompute blocks in the backward pass to save memory. Default False.
+        fast: fused operations and channels_last maps where the machine has them (CPUs, float32 or
+            float64, no autocast), the same results but for rounding. Hooks on layers inside a
+            block are not called there. False: every layer as written. Default True.
         strict_load: whether a pretrained file must fit exactly but for the expected gaps
             (classifier head, output norms). Default True.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL_OR_NAME)`` reads official, timm,
@@ -88,6 +144,7 @@ class PoolFormer(MetaFormer):
         frozen_stages: int = -1,
         drop_path_rate: float = 0.0,
         with_cp: bool = False,
+        fast: bool = True,
         strict_load: bool = True,
         init_cfg: dict | list | None = None,
     ) -> None:
@@ -99,13 +156,14 @@ class PoolFormer(MetaFormer):
             strides=(4, 8, 16, 32),
             min_size=3,
             in_channels=in_channels,
-            build_embed=build_embed,
+            build_embed=lambda stage, in_dim, dim: build_embed(stage, in_dim, dim, fast),
             build_block=lambda stage, drop_path: PoolFormerBlock(
                 dims[stage],
                 settings['mlp_ratios'][stage],
                 drop_path,
                 settings['layer_scale_init_value'],
                 settings['pool_size'],
+                fast,
             ),
             build_norm=lambda stage, dim: GroupNorm1(dim),
             layouts=LAYOUTS,
@@ -113,13 +171,14 @@ class PoolFormer(MetaFormer):
             frozen_stages=frozen_stages,
             drop_path_rate=drop_path_rate,
             with_cp=with_cp,
+            fast=fast,
             strict_load=strict_load,
             init_cfg=init_cfg,
         )
 
 
-def build_embed(stage: int, in_dim: int, dim: int) -> ConvEmbed:
+def build_embed(stage: int, in_dim: int, dim: int, fast: bool) -> ConvEmbed:
     """7x7 stride 4 with padding 2 for the stem, 3x3 stride 2 between stages."""
     if stage == 0:
         return ConvEmbed(in_dim, dim, kernel_size=7, stride=4, padding=2)
-    return ConvEmbed(in_dim, dim, kernel_size=3, stride=2, padding=1)
+    return ConvEmbed(in_dim, dim, kernel_size=3, stride=2, padding=1, fast=fast)

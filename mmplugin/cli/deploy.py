@@ -1,5 +1,6 @@
 """Testing the inference form of a backbone."""
 
+from mmplugin.cli.compiling import network_of
 from mmplugin.cli.errors import UserError
 
 
@@ -12,9 +13,7 @@ def deploy_once_loaded(runner) -> None:
     Raises:
         UserError: for a backbone without ``deploy()``.
     """
-    model = runner.model
-    while not hasattr(model, 'backbone') and hasattr(model, 'module'):  # DDP, augmentation
-        model = model.module
+    model = network_of(runner)
     name = type(model.backbone).__name__
     if not hasattr(model.backbone, 'deploy'):
         raise UserError(f'--deploy: {name} has no inference form; test it without --deploy')

@@ -21,6 +21,7 @@ The residual ``+ X`` belongs to the block around it.
 import torch
 from torch import Tensor, nn
 
+from mmplugin.layers import Pointwise
 from mmplugin.ops.fold import exact, move_shift
 
 SMALLEST_SHARE = 2**-6
@@ -55,11 +56,11 @@ class ContextAggregation(nn.Module):
         if gate is not None and (dynamic is None or static is None):
             raise ValueError('a gate mixes two parts; leave it out where there is one')
         # one projection; output channels are query, key, value where there is attention
-        self.in_proj = nn.Conv2d(dim, dim if dynamic is None else 3 * dim, 1)
+        self.in_proj = Pointwise(dim, dim if dynamic is None else 3 * dim)
         self.dynamic = dynamic
         self.static = static
         self.gate = gate
-        self.out_proj = nn.Conv2d(dim, dim, 1)
+        self.out_proj = Pointwise(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""

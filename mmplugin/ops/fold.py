@@ -40,9 +40,27 @@ def fold_norm(norm: _BatchNorm, conv: nn.Conv2d) -> None:
     shift = -exact(norm.running_mean) * scale
     if norm.affine:
         scale, shift = scale * exact(norm.weight), shift * exact(norm.weight) + exact(norm.bias)
+    fold_affine(scale, shift, conv)
+
+
+@torch.no_grad()
+def fold_affine(scale: Tensor, shift: Tensor, conv: nn.Conv2d) -> None:
+    """Change ``conv`` so that ``conv(x)`` is what ``conv(scale * x + shift)`` was.
+
+    Args:
+        scale, shift: one number an input channel of ``conv``.
+        conv: ungrouped, with a bias and without padding.
+    """
     weight = exact(conv.weight)
-    conv.bias.copy_(exact(conv.bias) + weight.sum((2, 3)) @ shift)
-    conv.weight.copy_(weight * scale[:, None, None])
+    conv.bias.copy_(exact(conv.bias) + weight.sum((2, 3)) @ exact(shift))
+    conv.weight.copy_(weight * exact(scale)[:, None, None])
+
+
+@torch.no_grad()
+def fold_scale(conv: nn.Conv2d, scale: Tensor) -> None:
+    """Change ``conv`` so that ``conv(x)`` is what ``scale * conv(x)`` was, a number a channel."""
+    conv.bias.copy_(exact(conv.bias) * exact(scale))
+    conv.weight.copy_(exact(conv.weight) * exact(scale)[:, None, None, None])
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import timm
 import torch
 
 from mmplugin.backbones.poolformer import DEFAULTS, VARIANTS, PoolFormer, PoolFormerBlock
-from mmplugin.metaformer import MetaFormerBlock
+from mmplugin.block import MetaFormerBlock
 from mmplugin.ops.pool_residual import norm_pool_residual
 from mmplugin.weights.poolformer import rename_official, rename_timm
 from tests.reference.poolformer import OfficialPoolFormer
@@ -118,7 +118,7 @@ def test_equals_timm_features(arch):
 @pytest.mark.parametrize('size', [(1, 1), (2, 5), (13, 8)])
 @pytest.mark.parametrize(('dtype', 'bound'), [(torch.float64, 1e-13), (torch.float32, 2e-6)])
 def test_token_half_equals_its_plain_twin(pool_size, size, dtype, bound):
-    block = randomise(PoolFormerBlock(6, 2, 0.4, 1.0, pool_size)).to(dtype).train()
+    block = randomise(PoolFormerBlock(6, 2, 0.4, 1.0, pool_size, True)).to(dtype).train()
     results = []
     for form in (PoolFormerBlock.mix_tokens, MetaFormerBlock.mix_tokens):
         block.zero_grad()

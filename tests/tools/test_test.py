@@ -124,30 +124,33 @@ def test_a_failing_test_leaves_what_was_kept_before(detector, tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {'found.pkl', 'run'}
 
 
-@pytest.fixture(scope='module')
-def container(segmentor, tmp_path_factory):
-    """The segmentor with Container, two training steps behind it."""
-    root = tmp_path_factory.mktemp('container')
+HEADS = {'Container': dict(num_heads=(2, 2, 2, 2)), 'PoolFormer': {}}
+
+
+@pytest.fixture(scope='module', params=HEADS)
+def family(request, segmentor, tmp_path_factory):
+    """A backbone with an inference form, and the segmentor with it after two training steps."""
+    root = tmp_path_factory.mktemp(request.param)
     cfg = Config.fromfile(segmentor.config)
-    arch = dict(depths=(1, 1, 1, 1), embed_dims=(8, 16, 24, 32), num_heads=(2, 2, 2, 2))
-    cfg.model.backbone = dict(type='mmplugin.Container', arch=arch)
+    arch = dict(depths=(1, 1, 1, 1), embed_dims=(8, 16, 24, 32), **HEADS[request.param])
+    cfg.model.backbone = dict(type=f'mmplugin.{request.param}', arch=arch)
     cfg.work_dir = str(root / 'run')
-    cfg.dump(root / 'tiny-container.py')
-    assert train.main([str(root / 'tiny-container.py'), *options()]) == 0
-    return segmentor._replace(
-        config=root / 'tiny-container.py', checkpoint=root / 'run' / 'iter_2.pth'
-    )
+    cfg.dump(root / 'tiny.py')
+    assert train.main([str(root / 'tiny.py'), *options()]) == 0
+    trained = segmentor._replace(config=root / 'tiny.py', checkpoint=root / 'run' / 'iter_2.pth')
+    return request.param, trained
 
 
 @pytest.mark.parametrize('words', [[], ['--tta']], ids=['plain', 'tta'])
-def test_inference_form_predicts_the_same(container, words, tmp_path):
+def test_inference_form_predicts_the_same(family, words, tmp_path):
+    name_of_family, trained = family
     for name, more in (('trained', []), ('deployed', ['--deploy'])):
         assert (
-            run(container, tmp_path / name, '--out', str(tmp_path / f'{name}_maps'), *words, *more)
+            run(trained, tmp_path / name, '--out', str(tmp_path / f'{name}_maps'), *words, *more)
             == 0
         )
     logs = {path.parts[-3]: path.read_text() for path in tmp_path.glob('*/*/*.log')}
-    assert 'testing the inference form of Container' in logs['deployed']
+    assert f'testing the inference form of {name_of_family}' in logs['deployed']
     assert 'inference form' not in logs['trained']
     one, two = metrics(tmp_path / 'trained'), metrics(tmp_path / 'deployed')
     assert one['mIoU'] == pytest.approx(two['mIoU'], abs=0.05)
@@ -164,3 +167,15 @@ def test_inference_form_of_a_backbone_without_one(segmentor, tmp_path, capsys):
     command = ['--deploy', '--no-strict']
     assert run(segmentor, tmp_path, *command, pairs=words) == 1
     assert '--deploy: ResNetV1c has no inference form' in error_line(capsys)
+
+
+def test_compiled_backbone_and_neck_predict_the_same(segmentor, tmp_path, capsys):
+    for name, more in (('eager', []), ('compiled', ['--compile', 'eager'])):
+        assert run(segmentor, tmp_path / name, *more) == 0
+    logs = {path.parts[-3]: path.read_text() for path in tmp_path.glob('*/*/*.log')}
+    assert '--compile: PoolFormer runs through eager' in logs['compiled']
+    assert '--compile: FPN runs through eager' in logs['compiled']
+    scores = [metrics(tmp_path / name)['mIoU'] for name in ('eager', 'compiled')]
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)
+    assert run(segmentor, tmp_path / 'wrong', '--compile', 'gcc') == 1
+    assert "--compile: 'gcc' is no backend of torch.compile" in error_line(capsys)

@@ -1,0 +1,1 @@
+"""How fast a backbone runs, beside others and beside what the machine can do."""
