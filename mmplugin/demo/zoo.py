@@ -72,19 +72,19 @@ BACKBONES = (
 # stride 8: of so small a picture it leaves the cells an object that stride 32 leaves on COCO, and
 # SMCA's prior is given in cells
 SINGLE = dict(stages=(1,), width=128, recipe='transformer')
-WHOLE = dict(SINGLE, width=256)  # mmdet's Conditional DETR has no other
 SEVERAL = dict(stages=(1, 2, 3), width=128, recipe='transformer')
+WHOLE = 256  # mmdet's Conditional DETR and DINO have no other width
 HEADS = (
     Head('retinanet', 'retinanet_fpn_1x_coco.py'),
     Head('mask-rcnn', 'mask-rcnn_fpn_1x_coco.py'),
     Head('cascade-mask-rcnn', 'cascade-mask-rcnn_fpn_1x_coco.py'),
     Head('detr', 'detr_8xb2-50e_coco.py', **SINGLE),
     Head('smca-detr', 'smca-detr_8xb2-50e_coco.py', **SINGLE),
-    Head('conditional-detr', 'conditional-detr_8xb2-50e_coco.py', **WHOLE),
+    Head('conditional-detr', 'conditional-detr_8xb2-50e_coco.py', **{**SINGLE, 'width': WHOLE}),
     Head('dab-detr', 'dab-detr_8xb2-50e_coco.py', **SINGLE),
     Head('deformable-detr-1scale', 'deformable-detr-1scale_8xb4-50e_coco.py', **SINGLE),
     Head('deformable-detr', 'deformable-detr_8xb4-50e_coco.py', **SEVERAL),
-    Head('dino-4scale', 'dino-4scale_8xb2-12e_coco.py', **SEVERAL),
+    Head('dino-4scale', 'dino-4scale_8xb2-12e_coco.py', **{**SEVERAL, 'width': WHOLE}),
     Head('fpn', 'semantic-fpn_40k_ade20k-512x512.py'),
     Head('upernet', 'upernet_160k_ade20k-512x512.py'),
 )
