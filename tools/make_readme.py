@@ -26,20 +26,20 @@ def load_models() -> list[dict]:
 
 
 def table(models: list[dict], folder: Path) -> str:
-    """Markdown tables of published results, one for each set of tasks.
+    """Markdown tables of sizes and published results, one for each set of tasks and input shape.
 
     Args:
         models: entries of metafiles.
         folder: where the table will stand; links are relative to it.
     """
-    groups: dict[tuple[str, ...], list[dict]] = {}
+    groups: dict[tuple, list[dict]] = {}
     for model in models:
         tasks = tuple(result['Task'] for result in model['Results'])
-        groups.setdefault(tasks, []).append(model)
+        groups.setdefault((tasks, *model['Metadata']['Shape']), []).append(model)
     parts = []
-    for tasks, group in groups.items():
+    for (tasks, height, width), group in groups.items():
         columns = [column for task in tasks for column in COLUMNS[task]]
-        head = ['config', 'params (M)', *columns, 'source', 'ours']
+        head = ['config', 'params (M)', 'MACs (G)', *columns, 'source', 'ours']
         rows = [head, ['---'] * len(head)]
         for model in group:
             metrics = {k: v for result in model['Results'] for k, v in result['Metrics'].items()}
@@ -49,14 +49,16 @@ def table(models: list[dict], folder: Path) -> str:
             rows.append(
                 [
                     f'[{model["Name"]}]({link.as_posix()})',
-                    str(model['Metadata']['Parameters (M)']),
+                    f'{model["Metadata"]["Parameters (M)"]:.1f}',
+                    f'{model["Metadata"]["MACs (G)"]:.1f}',
                     *(str(metrics.get(column, '')) for column in columns),
                     model['Results'][0].get('Source', 'none'),
                     ', '.join(ours),
                 ]
             )
         dataset = group[0]['Results'][0]['Dataset']
-        parts.append(f'**{" and ".join(tasks)}, {dataset}**\n')
+        title = f'**{" and ".join(tasks)}, {dataset}** (MACs at {height} x {width})'
+        parts.append(f'{title}\n')
         parts.append('\n'.join(f'| {" | ".join(row)} |' for row in rows) + '\n')
     return '\n'.join(parts)
 

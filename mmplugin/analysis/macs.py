@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 
@@ -18,6 +20,27 @@ class Cost(NamedTuple):
     """Those not frozen. Tables made with mmdet's own tool (RetinaNet 37.74 M) count these."""
     macs: int
     """Of convolutions, linear layers and matrix products, those of attention included."""
+
+
+class Uncomputed(TorchDispatchMode):
+    """Within it, ops that cost MACs give zeros of the right shape instead of being computed.
+
+    A count needs the shapes alone, and these ops are nearly all of the time. All others run, so
+    that models which look at values (the levels of regions, the best of the queries) still work.
+    """
+
+    def __init__(self, counter: FlopCounterMode):
+        super().__init__()
+        self.counter = counter
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func._overloadpacket not in self.counter.flop_registry:
+            return func(*args, **kwargs)
+        shapes = tree_map_only(torch.Tensor, lambda x: x.to('meta'), (args, kwargs))
+        out = func(*shapes[0], **shapes[1])
+        device = next(x.device for x in args if isinstance(x, torch.Tensor))
+        return tree_map_only(torch.Tensor, lambda x: torch.zeros_like(x, device=device), out)
 
 
 def parts_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -62,7 +85,7 @@ def count(model: nn.Module, call: Callable[[], object]) -> tuple[list[Cost], Cos
     try:
         for parameter in trained:
             parameter.requires_grad_(False)
-        with torch.no_grad(), counter:
+        with torch.no_grad(), Uncomputed(counter), counter:
             call()
     finally:
         for parameter in trained:

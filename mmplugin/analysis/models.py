@@ -7,7 +7,9 @@ from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
 
 PROPOSALS = 1000
-"""Regions that reach the box head of a two-stage detector; its mask head sees the first 100."""
+"""Regions that reach the box head of a two-stage detector."""
+MASKS = 100
+"""The first of them, which alone reach a mask head, as in the counts of mmdet."""
 
 
 def forward_pass(model: nn.Module, shape: tuple[int, int]) -> Callable[[], object]:
@@ -32,6 +34,8 @@ def forward_pass(model: nn.Module, shape: tuple[int, int]) -> Callable[[], objec
     )
     if getattr(model, 'with_rpn', False):
         fix_proposals(model.rpn_head, shape)
+        if type(model.roi_head).__name__ == 'CascadeRoIHead':
+            limit_masks(model.roi_head)
     return lambda: model(image, [sample], mode='tensor')
 
 
@@ -44,6 +48,23 @@ def fix_proposals(rpn_head: nn.Module, shape: tuple[int, int]) -> None:
         return [InstanceData(bboxes=bboxes) for _ in batch_data_samples]
 
     rpn_head.predict = predict
+
+
+def limit_masks(roi_head: nn.Module) -> None:
+    """Let a cascade take ``MASKS`` regions to its mask heads, as mmdet 2.x counted.
+
+    In mmdet 3.x its forward takes all of them there, that of the plain RoI head does not.
+    """
+
+    def forward(feats, rpn_results_list, batch_data_samples):
+        metas = [sample.metainfo for sample in batch_data_samples]
+        rois = nn.functional.pad(rpn_results_list[0].bboxes, (1, 0))  # of image 0
+        refined, *_ = roi_head._refine_roi(feats, rois, metas, (len(rois),))
+        if roi_head.with_mask:
+            for stage in range(roi_head.num_stages):
+                roi_head._mask_forward(stage, feats, refined[0][:MASKS])
+
+    roi_head.forward = forward
 
 
 def proposals(shape: tuple[int, int]) -> Tensor:

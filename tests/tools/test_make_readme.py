@@ -31,3 +31,19 @@ def test_results_of_our_own_have_their_column():
     ours = dict(model['Results'][0], Ours={'box AP': 12.3, 'box AP50': 45.6})
     text = make_readme.table([dict(model, Results=[ours])], make_readme.ROOT)
     assert text.splitlines()[-1].endswith('| box AP 12.3, box AP50 45.6 |')
+
+
+def test_sizes_stand_under_the_shape_they_are_of():
+    model = make_readme.load_models()[0]
+    sizes = {'Parameters (M)': 21.654, 'MACs (G)': 180.04}
+    large, small = (
+        dict(model, Metadata=dict(model['Metadata'], Shape=shape, **sizes))
+        for shape in ([800, 1280], [320, 192])
+    )
+    lines = make_readme.table([large, small], make_readme.ROOT).splitlines()
+    titles = [line for line in lines if line.startswith('**')]
+    assert [title.rpartition('(')[2] for title in titles] == [
+        'MACs at 800 x 1280)',
+        'MACs at 320 x 192)',
+    ]
+    assert lines[-1].split(' | ')[1:3] == ['21.7', '180.0']
