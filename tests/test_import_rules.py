@@ -13,7 +13,17 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'mmplugin'
 FRAMEWORK = {'torch', 'mmengine', 'mmcv'}
 TOOLING = FRAMEWORK | {'mmdet', 'mmseg', 'numpy', 'cv2', 'PIL', 'matplotlib', 'pycocotools'}
 NETWORK = {'arguments', 'ops', 'layers', 'mixers', 'metaformer', 'registry', 'weights', 'backbones'}
-AROUND = {'files', 'engine', 'cli', 'analysis', 'visual', 'datasets', 'demo', 'compat'}
+AROUND = {
+    'files',
+    'engine',
+    'evaluation',
+    'cli',
+    'analysis',
+    'visual',
+    'datasets',
+    'demo',
+    'compat',
+}
 
 # room -> (packages of others it may import, rooms it may import); itself always
 RULES = {
@@ -32,6 +42,10 @@ RULES = {
     # runs, whatever the network
     'engine': (FRAMEWORK | {'numpy'}, {'registry', 'files'}),
     'detectors': (FRAMEWORK | {'mmdet'}, {'registry'}),
+    'evaluation': (
+        {'mmengine', 'mmdet', 'numpy', 'pycocotools', 'terminaltables'},
+        {'registry'},
+    ),
     'hooks': (FRAMEWORK, {'registry'}),
     'optim': (FRAMEWORK, {'registry'}),
     'datasets': ({'numpy', 'cv2', 'pycocotools'}, set()),
