@@ -110,9 +110,13 @@ class CocoMetric(StockCocoMetric):
                 f'truth, which has {", ".join(names[:3])}, ...; see metainfo.classes of the data '
                 'set in the config'
             )
+        logger = MMLogger.get_current_instance()
         if left_out := sorted(set(names) - set(classes)):
-            MMLogger.get_current_instance().warning(
-                f'not evaluated, as no class of the data set: {", ".join(left_out)}'
+            logger.warning(f'not evaluated, as no class of the data set: {", ".join(left_out)}')
+        if 0 in self._coco_api.anns:
+            logger.warning(
+                'annotation ids begin at 0: pycocotools takes a match with number 0 for none, and '
+                'the figures are too low; count them from 1'
             )
 
     def results2json(self, results: Sequence[dict], outfile_prefix: str) -> dict[str, str]:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import METRICS
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -236,6 +238,19 @@ def test_neither_a_checkpoint_nor_detections(config, tmp_path, capsys):
 def test_detections_for_a_segmentor(segmentor, tmp_path, capsys):
     assert evaluate(segmentor.config, 'found.json', tmp_path / 'run') == 1
     assert '--detections is for detectors (mmdet)' in error_line(capsys)
+
+
+def test_faults_of_the_ground_truth_are_said(shapes, tmp_path):
+    truth = json.loads(shapes[0].read_text())
+    truth['annotations'][0]['id'] = 0
+    ann_file = write(tmp_path / 'truth.json', truth)
+    metric = METRICS.build(dict(type='mmplugin.CocoMetric', ann_file=str(ann_file)))
+    metric.dataset_meta = dict(classes=SHAPES[1:])
+    MMLogger.get_instance(f'faults of {tmp_path}', log_file=tmp_path / 'log')
+    metric.settle_classes()
+    log = (tmp_path / 'log').read_text()
+    assert f'not evaluated, as no class of the data set: {SHAPES[0]}' in log
+    assert 'annotation ids begin at 0' in log
 
 
 def test_classes_that_the_config_leaves_out(shapes, config, tmp_path):
