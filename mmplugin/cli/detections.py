@@ -25,13 +25,13 @@ def evaluate_detections(cfg, path: str) -> None:
     Raises:
         UserError: for a config or a file that does not serve.
     """
+    if cfg.default_scope != 'mmdet':
+        raise UserError('--detections is for detectors (mmdet), and the config is a segmentor')
     from mmdet.registry import DATASETS
     from mmengine.fileio import dump
     from mmengine.logging import MMLogger
     from mmengine.registry import METRICS
 
-    if cfg.default_scope != 'mmdet':
-        raise UserError('--detections is for detectors (mmdet), and the config is a segmentor')
     settings = coco_metric_of(cfg)
     metric = METRICS.build(settings)
     ((_, dataset), *_) = datasets_of(cfg.test_dataloader.dataset, '')
