@@ -7,31 +7,32 @@ mmengine imports this file for the scope and the locations below at the first lo
 from importlib import import_module
 
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import Registry
 
-DETECTORS = ('SMCADETR',)
-"""What ``mmplugin.detectors`` registers."""
+NEED_MMDET = {'SMCADETR': 'mmplugin.detectors', 'CocoMetric': 'mmplugin.evaluation'}
+"""What is registered on top of mmdet, and the module that does it."""
 
 
-class ModelRegistry(Registry):
-    """Models, of which the detectors are imported at the first look-up of one of them.
+class LateRegistry(Registry):
+    """A registry that imports what stands on mmdet at the first look-up of it.
 
-    They need mmdet, which who only segments may not have.
+    It needs mmdet, which who only segments may not have.
     """
 
     def get(self, key: str) -> type | None:
         """The class of a name, as mmengine's registries give it.
 
         Raises:
-            RuntimeError: for a detector where mmdet is not installed.
+            RuntimeError: for a class on top of mmdet where that is not installed.
         """
         name = key.rpartition('.')[-1]
-        if name in DETECTORS and name not in self.module_dict:
+        if name in NEED_MMDET and name not in self.module_dict:
             try:
-                import_module('mmplugin.detectors')
+                import_module(NEED_MMDET[name])
             except ModuleNotFoundError as error:
                 if error.name != 'mmdet':
                     raise
@@ -41,8 +42,12 @@ class ModelRegistry(Registry):
         return super().get(key)
 
 
-MODELS = ModelRegistry(
+MODELS = LateRegistry(
     'model', parent=MMENGINE_MODELS, scope='mmplugin', locations=['mmplugin.backbones']
+)
+# without a location mmengine looks for mmplugin.utils, and says that mmplugin is not installed
+METRICS = LateRegistry(
+    'metric', parent=MMENGINE_METRICS, scope='mmplugin', locations=['mmplugin.registry']
 )
 HOOKS = Registry(
     'hook',

@@ -23,7 +23,17 @@ NETWORK = {
     'weights',
     'backbones',
 }
-AROUND = {'files', 'engine', 'cli', 'analysis', 'visual', 'datasets', 'demo', 'compat'}
+AROUND = {
+    'files',
+    'engine',
+    'evaluation',
+    'cli',
+    'analysis',
+    'visual',
+    'datasets',
+    'demo',
+    'compat',
+}
 
 # room -> (packages of others it may import, rooms it may import); itself always
 RULES = {
@@ -43,6 +53,10 @@ RULES = {
     # runs, whatever the network
     'engine': (FRAMEWORK | {'numpy'}, {'registry', 'files'}),
     'detectors': (FRAMEWORK | {'mmdet'}, {'registry'}),
+    'evaluation': (
+        {'mmengine', 'mmdet', 'numpy', 'pycocotools', 'terminaltables'},
+        {'registry'},
+    ),
     'hooks': (FRAMEWORK, {'registry'}),
     'optim': (FRAMEWORK, {'registry'}),
     'datasets': ({'numpy', 'cv2', 'pycocotools'}, set()),

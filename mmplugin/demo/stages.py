@@ -72,7 +72,7 @@ def run_part(part: Part, out: Path, data: Path, smoke: bool) -> dict:
     test_dir = folder / 'test'
     test_seconds = tool('test', config, str(checkpoint), '--work-dir', str(test_dir))
     metrics = newest_metrics(test_dir)
-    score = ', '.join(f'{name} {metrics[name]:g}' for name in part.bar)
+    score = ', '.join(f'{name} {metrics[name]:.3g}' for name in part.bar)
     title = f'{part.title}: {score}'
     predictions, curves = folder / 'predictions.png', folder / 'curves.png'
     tool('contact_sheet', config, str(checkpoint), '--out', str(predictions), '--title', title)

@@ -34,7 +34,10 @@ def test_metrics_are_those_of_training(kind, request, tmp_path):
     validation = json.loads(scalars[-1])
     names = [name for name in found if name in ('mIoU', 'aAcc') or 'mAP' in name]
     assert names
-    assert {name: found[name] for name in names} == {name: validation[name] for name in names}
+    # mmdet rounds to three digits
+    assert {name: found[name] for name in names} == pytest.approx(
+        {name: validation[name] for name in names}, abs=5.1e-4
+    )
 
 
 def test_detections_and_pictures(detector, tmp_path):
