@@ -28,7 +28,7 @@ from mmplugin.cli.own_data import add_own_data_arguments, use_own_data
 from mmplugin.cli.runner import build_runner
 from mmplugin.cli.tta import augment_test
 
-WITH_A_MODEL = ('out', 'show', 'show_dir', 'tta', 'deploy', 'no_strict', 'allow_globals')
+WITH_A_MODEL = ('out', 'show', 'show_dir', 'tta', 'deploy', 'compile', 'no_strict', 'allow_globals')
 """Options that say how a model is tested."""
 
 
