@@ -155,8 +155,10 @@ def take_data(cfg: Config, demo: Config, head: Head, batch: int) -> None:
     cfg.train_dataloader.sampler = dict(type='InfiniteSampler', shuffle=True)
     cfg.train_dataloader.pop('batch_sampler', None)
     cfg.val_evaluator = demo.val_evaluator
-    if is_detector and not has_masks:
-        cfg.val_evaluator.metric = 'bbox'
+    if is_detector:
+        # mmdet's gives no figure at all where nothing is found
+        cfg.val_evaluator.type = 'mmplugin.CocoMetric'
+        cfg.val_evaluator.metric = ['bbox', 'segm'] if has_masks else ['bbox']
     cfg.test_evaluator = cfg.val_evaluator
 
 
@@ -207,11 +209,12 @@ def take_schedule(cfg: Config, rates: tuple[float, float], budget: Budget, seed:
     ]
     interval = max(end // budget.validations, 1)
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=end, val_interval=interval)
-    cfg.default_hooks.logger.interval = 10
+    logged = min(10, end)
+    cfg.default_hooks.logger.interval = logged
     cfg.default_hooks.checkpoint = dict(
         type='CheckpointHook', by_epoch=False, interval=end, max_keep_ckpts=1
     )
-    cfg.log_processor = dict(type='LogProcessor', window_size=10, by_epoch=False)
+    cfg.log_processor = dict(type='LogProcessor', window_size=logged, by_epoch=False)
     cfg.custom_hooks = []
     cfg.randomness = dict(seed=seed)
 
