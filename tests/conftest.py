@@ -6,3 +6,9 @@ from mmengine.registry import DefaultScope
 def default_scope_of_its_own(monkeypatch):
     """A runner sets mmengine's default scope for the whole process: no test may see another's."""
     monkeypatch.setattr(DefaultScope, '_instance_dict', type(DefaultScope._instance_dict)())
+
+
+@pytest.fixture
+def small_maps_fused(monkeypatch):
+    """The fused forms take maps of any size, so that small images reach them."""
+    monkeypatch.setattr('mmplugin.ops.paths.FUSED_PIXELS', 1)

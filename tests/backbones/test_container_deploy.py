@@ -16,6 +16,8 @@ from mmplugin.ops.fold import fold_norm, with_identity
 from tests.families import TINY
 from tests.tensors import image, randomise, relative_error
 
+pytestmark = pytest.mark.usefixtures('small_maps_fused')
+
 EVERYWHERE = dict(TINY, num_heads=(2, 2, 3, 4), dynamic=(True,) * 4)
 TABLES = dict(EVERYWHERE, static=('table', None, 'table', 'conv'), img_size=64)
 FORMS = {

@@ -11,6 +11,8 @@ from mmengine.logging import MMLogger
 from tests.families import TINY, families
 from tests.tensors import image, randomise, relative_error
 
+pytestmark = pytest.mark.usefixtures('small_maps_fused')
+
 slow = pytest.mark.slow
 SIZES = [(64, 64), (65, 97)]
 

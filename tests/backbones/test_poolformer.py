@@ -11,6 +11,8 @@ from mmplugin.weights.poolformer import rename_official, rename_timm
 from tests.reference.poolformer import OfficialPoolFormer
 from tests.tensors import image, randomise, relative_error, weighted_sum
 
+pytestmark = pytest.mark.usefixtures('small_maps_fused')
+
 # mmpretrain configs/poolformer/metafile.yml, with the classifier's norm and head
 CLASSIFIER_PARAMETERS = {
     's12': 11_915_176,

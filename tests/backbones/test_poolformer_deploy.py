@@ -11,6 +11,8 @@ from mmplugin.backbones.poolformer import PoolFormer
 from tests.families import TINY
 from tests.tensors import image, randomise, relative_error
 
+pytestmark = pytest.mark.usefixtures('small_maps_fused')
+
 
 def built(seed=0, **settings):
     return randomise(PoolFormer(TINY, **settings), seed).double().eval()

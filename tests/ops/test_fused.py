@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mmplugin.ops.mlp_residual import mlp_residual, norm_mlp_residual, plain_mlp_residual
+from mmplugin.ops.paths import fused_on
 from mmplugin.ops.pool_residual import fused_norm_pool_residual, norm_pool_residual
 from mmplugin.ops.rows import moments
 from mmplugin.ops.strided_conv import strided_conv
@@ -168,3 +169,8 @@ def test_a_map_nobody_asks_of_has_no_gradient():
     linear = nn.Linear(1, 1).double()
     (linear(scale.new_ones(1)) + 0 * scale.sum()).backward()
     assert y.requires_grad and scale.grad.abs().sum() == 0
+
+
+def test_small_maps_take_the_unfused_forms():
+    sizes = [(64, 64), (96, 96)]
+    assert [fused_on(torch.zeros(1, 1, *size)) for size in sizes] == [False, True]

@@ -13,6 +13,8 @@ from tests.tensors import image
 from tests.tools.conftest import error_line
 from tools import benchmark
 
+pytestmark = pytest.mark.usefixtures('small_maps_fused')
+
 QUICK = ['poolformer-s12', '--shapes', '64x32', '--seconds', '0.1']
 
 
