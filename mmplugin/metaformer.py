@@ -132,9 +132,9 @@ class MetaFormer(BaseModule):
         if self.fast and x.device.type == 'cpu':
             # pooling is about 10 times slower there on contiguous maps, convolutions slower too
             x = x.contiguous(memory_format=torch.channels_last)
+        x = self.stem(x)
         if not torch.compiler.is_compiling():
             self._say_path(x)
-        x = self.stem(x)
         outputs = {}
         for i, stage in enumerate(self.stages):
             x = stage(x, with_cp=self.with_cp and stage.training)
@@ -219,7 +219,7 @@ class MetaFormer(BaseModule):
             self._said_path = True
             path = 'plain'
             if self.fast:
-                path = 'fused, channels_last' if fused_on(x[..., ::4, ::4]) else 'unfused'
+                path = 'fused, channels_last' if fused_on(x) else 'unfused'
             print_log(
                 f'{type(self).__name__}: {path} operations ({x.device.type}, {x.dtype})',
                 logger='current',

@@ -77,12 +77,7 @@ def check(args: argparse.Namespace) -> None:
                 (out / 'table.md').write_text(text + '\n', encoding='utf-8')
     print(f'\n{text}\n\n{out / "table.md"}')
     if len(backbones) == 1 and len({run.metric for run in runs}) == 1:
-        logs = {
-            f'{r.head}, seed {r.seed}': training_logs(
-                out / f'{r.head}_{r.backbone}_seed{r.seed}' / 'run'
-            )
-            for r in runs
-        }
+        logs = {f'{r.head}, seed {r.seed}': training_logs(Path(r.checkpoint).parent) for r in runs}
         plot_comparison(logs, out / 'curves.png', runs[0].metric, backbones[0].name)
         print(out / 'curves.png')
 

@@ -121,9 +121,10 @@ class PoolFormer(MetaFormer):
         drop_path_rate: of the last block; rises linearly from 0 over all blocks. Default 0, as in
             the official detection and segmentation runs.
         with_cp: recompute blocks in the backward pass to save memory. Default False.
-        fast: fused operations and channels_last maps where the machine has them (CPUs, float32 or
-            float64, no autocast), the same results but for rounding. Hooks on layers inside a
-            block are not called there. False: every layer as written. Default True.
+        fast: channels_last maps and, on large ones, fused operations where the machine has them
+            (CPUs, float32 or float64, no autocast), the same results but for rounding.
+            Hooks on layers inside a block are not called there. False: every layer as
+            written. Default True.
         strict_load: whether a pretrained file must fit exactly but for the expected gaps
             (classifier head, output norms). Default True.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL_OR_NAME)`` reads official, timm,

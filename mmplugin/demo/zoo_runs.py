@@ -16,6 +16,9 @@ from mmplugin.visual.curves import read_curves, training_logs
 WARMING = 'mask-rcnn'
 """The head whose training from scratch gives all others their backbones."""
 
+FIGURES: Mapping[str, str] = {'coco/bbox_mAP': 'box AP', 'mIoU': 'mIoU'}
+"""Metrics by their usual names."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -100,9 +103,6 @@ def table(runs: Sequence[Run], heads: Sequence[Head], backbones: Sequence[Backbo
         metric = next((cell[0].metric for cell in cells if cell), '')
         lines.append([head.name, FIGURES.get(metric, metric), *map(shown, cells)])
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
-
-
-FIGURES: Mapping[str, str] = {'coco/bbox_mAP': 'box AP', 'mIoU': 'mIoU'}
 
 
 def shown(runs: Sequence[Run]) -> str:
