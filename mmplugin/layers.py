@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmplugin.ops.paths import fused_on
+from mmplugin.ops import paths
 from mmplugin.ops.strided_conv import strided_conv
 from mmplugin.ops.windows import pad_to_multiple
 
@@ -170,7 +170,8 @@ class ConvEmbed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) to (B, C, floor((H + 2 padding - kernel) / stride) + 1, same of W)."""
         conv = self.conv
-        if self.fast and torch.is_grad_enabled() and fused_on(x, conv.weight):
+        trains = self.fast and torch.is_grad_enabled()
+        if trains and paths.fused_on(x, conv.weight, elements=paths.FUSED_ELEMENTS):
             return strided_conv(x, conv.weight, conv.bias, conv.stride[0], conv.padding[0])
         return conv(x)
 

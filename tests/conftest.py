@@ -11,4 +11,5 @@ def default_scope_of_its_own(monkeypatch):
 @pytest.fixture
 def small_maps_fused(monkeypatch):
     """The fused forms take maps of any size, so that small images reach them."""
-    monkeypatch.setattr('mmplugin.ops.paths.FUSED_PIXELS', 1)
+    for name in ('FUSED_PIXELS', 'FUSED_ELEMENTS', 'FUSED_TRAINING_ELEMENTS'):
+        monkeypatch.setattr(f'mmplugin.ops.paths.{name}', 1)

@@ -5,25 +5,35 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-FUSED_PIXELS = 8192
-"""Smallest map, in pixels of one sample, that the fused forms take. They work through the samples
-one by one, which on small maps costs more than it saves (measured with 2 threads: a training step
-on 96 x 96 images took twice as long)."""
+FUSED_PIXELS = 1024
+"""Smallest map, in pixels of one sample, that the fused forms take: they work through the samples
+one by one, which costs more than it saves on small maps."""
+
+FUSED_ELEMENTS = 2**18
+"""Smallest map, in elements of the batch, that they take: under it all fits into the caches."""
+
+FUSED_TRAINING_ELEMENTS = 2**20
+"""The same in training, where the backward pass computes again what it would otherwise load."""
 
 
-def fused_on(*tensors: Tensor) -> bool:
+def fused_on(*tensors: Tensor, elements: int | None = None) -> bool:
     """Whether the fused forms for CPUs take these: a large map, one dtype, float32 or float64, no
     autocast.
 
     Args:
         tensors: the map (B, C, H, W), then the parameters.
+        elements: least elements of the map. Default: ``FUSED_TRAINING_ELEMENTS`` where gradients
+            are recorded, ``FUSED_ELEMENTS`` elsewhere.
 
     In half precision the folded factors would be rounded before they are used, and on a GPU loops
     over pieces of a map would starve it: there the plain forms run.
     """
     first = tensors[0]
+    if elements is None:
+        elements = FUSED_TRAINING_ELEMENTS if torch.is_grad_enabled() else FUSED_ELEMENTS
     return (
         first.shape[-2] * first.shape[-1] >= FUSED_PIXELS
+        and first.numel() >= elements
         and first.dtype in (torch.float32, torch.float64)
         and all(t.device.type == 'cpu' and t.dtype == first.dtype for t in tensors)
         and not torch.is_autocast_enabled('cpu')
