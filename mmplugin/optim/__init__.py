@@ -1,5 +1,6 @@
-"""Ways to take an optimizer's step that mmengine lacks."""
+"""Ways to build an optimizer and to take its step that mmengine lacks."""
 
 from mmplugin.optim.bf16 import Bf16OptimWrapper
+from mmplugin.optim.grouped import GroupedOptimWrapperConstructor
 
-__all__ = ['Bf16OptimWrapper']
+__all__ = ['Bf16OptimWrapper', 'GroupedOptimWrapperConstructor']
