@@ -25,8 +25,8 @@ class FlopCount(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         packet = func._overloadpacket
-        if packet in ATTENTION:
-            self.total += ATTENTION[packet](*args)
+        if packet in FORMULAS:
+            self.total += FORMULAS[packet](*args)
         elif packet in flop_registry:
             self.total += flop_registry[packet](*args, **(kwargs or {}), out_val=out)
         return out
@@ -42,8 +42,14 @@ def attention_backward_flop(
     return sdpa_backward_flop_count(grad.shape, query.shape, key.shape, value.shape)
 
 
-# the CPU's fused attention is not among the operations that torch has formulas for
-ATTENTION = {
+def convolution_backward_flop(grad: Tensor, x: Tensor, weight: Tensor, *settings) -> int:
+    *_, transposed, _, _, wanted = settings  # of x, weight and bias
+    return sum(wanted[:2]) * 2 * (x if transposed else grad).numel() * weight[0].numel()
+
+
+# torch lacks the CPU's fused attention, and counts grouped convolutions as if they were not
+FORMULAS = {
+    torch.ops.aten.convolution_backward: convolution_backward_flop,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flop,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flop,
 }

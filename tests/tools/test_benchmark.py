@@ -127,7 +127,7 @@ def test_flop_are_those_of_the_formula(mode):
 
 
 def test_flop_of_attention_are_counted():
-    model = Container(dict(ONE, dynamic=(True,) * 4), fast=False)
+    model = Container(dict(ONE, dynamic=(True,) * 4, num_heads=(2,) * 4), fast=False)
     training = Work('training', (64, 64))
     x = image(1, 3, 64, 64, dtype=torch.float32)
     peer = backbone_peer(model.train(), x, training)
