@@ -32,8 +32,6 @@ WHOLE = [  # network, mode, image size
     ('poolformer-s12', 'training', '800x1344'),
     (str(REPOSITORY / MASK_RCNN), 'training', '800x1344'),
 ]
-PEERS = ['official', 'timm-cl', 'ours', 'deploy']
-CONFIG_PEERS = ['timm-cl', 'timm', 'plain', 'ours']
 SCALED = ['poolformer-s12', 'container-light', 'container-full']
 
 
@@ -46,8 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         '--peers',
         nargs='+',
-        help='the first is what others are compared with. Default: '
-        f'{" ".join(PEERS)}; for a config {" ".join(CONFIG_PEERS)}',
+        help='the first is what others are compared with. Default: official timm-cl ours deploy; '
+        'for a config timm-cl timm plain ours',
     )
     add('--scale', action='store_true', help='time and memory over image area and batch instead')
     add_work_arguments(parser)
@@ -63,6 +61,8 @@ def benchmark(args: argparse.Namespace) -> None:
 
     from mmplugin.benchmark.machine import environment
 
+    if args.seconds is None:
+        args.seconds = 1 if args.scale else 20
     if args.threads:
         torch.set_num_threads(args.threads)
     command = ' '.join(['python', 'tools/benchmark.py', *sys.argv[1:]])
@@ -77,6 +77,7 @@ def benchmark(args: argparse.Namespace) -> None:
 
 def compare_all(args: argparse.Namespace, machine: dict) -> str:
     """Compare the peers of every network; the tables."""
+    from mmplugin.benchmark.cases import case_of
     from mmplugin.benchmark.ceilings import copy_bandwidth
     from mmplugin.benchmark.record import publish
     from mmplugin.benchmark.report import plot, roofline_table, table
@@ -88,13 +89,13 @@ def compare_all(args: argparse.Namespace, machine: dict) -> str:
             (n, m, s) for n in args.networks for m in args.modes for s in args.shapes or ['512x512']
         ]
     works = [work_of(args, mode, shape) for _, mode, shape in chosen]
+    cases = [case_of(network) for network, _, _ in chosen]
     bandwidth = copy_bandwidth(args.device)
     machine['copy_gb_s'] = round(bandwidth / 1e9, 1)
     rows = []
-    for (network, mode, shape), work in zip(chosen, works):
-        case, forms = case_of(network)
-        rows += compare(case, args.peers or forms, work, args.seconds or 20, bandwidth)
-        tell(f'{case.name} {mode} {shape} done')
+    for (case, forms), work in zip(cases, works):
+        rows += compare(case, args.peers or forms, work, args.seconds, bandwidth)
+        tell(f'{case.name} {work.mode} {work.shape} done')
     tables = [table(rows), roofline_table(rows, bandwidth)]
     draw = partial(plot, rows)
     return publish('benchmark', machine, {'rows': rows}, tables, draw, args.out)
@@ -111,8 +112,7 @@ def scale(args: argparse.Namespace, machine: dict) -> str:
         )
     work = work_of(args, args.modes[0], '1x1')
     limits = Limits(args.max_seconds, args.max_gb * 1e3)
-    seconds = args.seconds or 1
-    points, left_out = sweep(args.networks or SCALED, work, seconds, limits, tell)
+    points, left_out = sweep(args.networks or SCALED, work, args.seconds, limits, tell)
     tables = [scaling_table(points), *(f'left out: {line}' for line in left_out)]
     draw = partial(plot_scaling, points, work.mode, left_out)
     results = {'points': points, 'left_out': left_out}
@@ -122,18 +122,6 @@ def scale(args: argparse.Namespace, machine: dict) -> str:
 def tell(line: str) -> None:
     """Say something beside the result."""
     sys.stderr.write(f'{line}\n')
-
-
-def case_of(network: str):
-    """A backbone or a config, and the peers it has by default."""
-    if network.endswith('.py'):
-        from mmplugin.benchmark.whole import WholeCase
-
-        return WholeCase(network), CONFIG_PEERS
-    from mmplugin.benchmark.official import build_official
-    from mmplugin.benchmark.peers import BackboneCase
-
-    return BackboneCase(network, {'official': build_official}), PEERS
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """One comparison: several peers of one network, one mode, one image size."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from mmplugin.benchmark.memory import peak_bytes, saved_bytes
@@ -40,21 +41,33 @@ def compare(
     peers = {form: peer for form, peer in peers.items() if peer is not None}
     if not peers:
         raise ValueError(f'{case.name} has none of the peers {", ".join(forms)} in {work.mode}')
-    memory = {}
+    steps = {form: peer.step for form, peer in peers.items()}
+    memory, losses = {}, {}
     if work.training:
+        steps = {form: noting(step, losses, form) for form, step in steps.items()}
         for form, peer in peers.items():
             saved = saved_bytes(peer.forward, peer.given) / 1e6
-            memory[form] = saved, peak_bytes(peer.step, work.device), peer.step()
-    timings = interleaved({f: p.step for f, p in peers.items()}, seconds, work.device)
+            memory[form] = saved, peak_bytes(peer.step, work.device)
+    timings = interleaved(steps, seconds, work.device)
     peers.clear()
+    steps.clear()
     position = roofline(case.peer('plain', work), work, bandwidth, seconds / 2)
     first = next(iter(timings.values())).median
     rows = []
     for form, timing in timings.items():
-        saved, peak, loss = memory.get(form, (None, None, None))
+        saved, peak = memory.get(form, (None, None))
         row = dict(network=case.name, mode=work.mode, shape=work.shape, batch=work.batch, peer=form)
         row.update(ms=timing.median * 1e3, fastest=timing.fastest * 1e3)
         row.update(spread=timing.spread * 1e3, calls=timing.calls, speedup=first / timing.median)
-        row.update(saved_mb=saved, peak_mb=peak and peak / 1e6, loss=loss, **position)
+        row.update(saved_mb=saved, peak_mb=peak and peak / 1e6, loss=losses.get(form), **position)
         rows.append(row)
     return rows
+
+
+def noting(step: Callable[[], object], results: dict, name: str) -> Callable[[], None]:
+    """``step`` that leaves what it returns in ``results[name]``."""
+
+    def run() -> None:
+        results[name] = step()
+
+    return run

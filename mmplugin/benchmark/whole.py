@@ -56,8 +56,9 @@ class WholeCase:
         if form == 'deploy':
             model.backbone.deploy()
         if form == 'compiled':
-            for part in (model.backbone, getattr(model, 'neck', None)):
-                part is None or part.compile()
+            model.backbone.compile()
+            if model.with_neck:
+                model.neck.compile()
         return self.trained(model, work) if work.training else self.tested(model, work)
 
     def build(self, form: str) -> nn.Module:
