@@ -63,7 +63,7 @@ RULES = {
     # what stands behind tools/: the network knows nothing of it
     'cli': (TOOLING, NETWORK | AROUND),
     'analysis': (TOOLING, NETWORK | AROUND),
-    'benchmark': ({'torch', 'timm', 'matplotlib'}, NETWORK),
+    'benchmark': (TOOLING | {'timm'}, NETWORK | AROUND),
     'visual': (TOOLING, NETWORK | AROUND),
     'demo': (TOOLING, NETWORK | AROUND),
 }

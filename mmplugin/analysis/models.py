@@ -9,20 +9,21 @@ from torch import Tensor, nn
 PROPOSALS = 1000
 """Regions that reach the box head of a two-stage detector."""
 MASKS = 100
-"""The first of them, which alone reach a mask head, as in the counts of mmdet."""
+"""The first of them, which alone reach a mask head, as in the counts of mmdet: of all images."""
 
 
-def forward_pass(model: nn.Module, shape: tuple[int, int]) -> Callable[[], object]:
-    """What to call to run a model once on a random image.
+def forward_pass(model: nn.Module, shape: tuple[int, int], batch: int = 1) -> Callable[[], object]:
+    """What to call to run a model once on random images, on its device.
 
     A two-stage detector gets ``PROPOSALS`` fixed regions instead of those its untrained RPN would
     find, so that the count does not depend on chance.
 
     Args:
         model: mmdet detector or mmseg segmentor, in eval mode.
-        shape: height and width of the image in pixels, taken as they are (no padding).
+        shape: height and width of the images in pixels, taken as they are (no padding).
+        batch: number of images. Default 1.
     """
-    image = torch.randn(1, 3, *shape)
+    images = torch.randn(batch, 3, *shape, device=next(model.parameters()).device)
     sample = BaseDataElement(
         metainfo=dict(
             img_shape=shape,
@@ -36,7 +37,7 @@ def forward_pass(model: nn.Module, shape: tuple[int, int]) -> Callable[[], objec
         fix_proposals(model.rpn_head, shape)
         if type(model.roi_head).__name__ == 'CascadeRoIHead':
             limit_masks(model.roi_head)
-    return lambda: model(image, [sample], mode='tensor')
+    return lambda: model(images, [sample] * batch, mode='tensor')
 
 
 def fix_proposals(rpn_head: nn.Module, shape: tuple[int, int]) -> None:
@@ -45,7 +46,7 @@ def fix_proposals(rpn_head: nn.Module, shape: tuple[int, int]) -> None:
 
     def predict(feats, batch_data_samples, rescale=False):
         rpn_head(feats)
-        return [InstanceData(bboxes=bboxes) for _ in batch_data_samples]
+        return [InstanceData(bboxes=bboxes.to(feats[0].device)) for _ in batch_data_samples]
 
     rpn_head.predict = predict
 
@@ -58,8 +59,9 @@ def limit_masks(roi_head: nn.Module) -> None:
 
     def forward(feats, rpn_results_list, batch_data_samples):
         metas = [sample.metainfo for sample in batch_data_samples]
-        rois = nn.functional.pad(rpn_results_list[0].bboxes, (1, 0))  # of image 0
-        refined, *_ = roi_head._refine_roi(feats, rois, metas, (len(rois),))
+        bboxes = [results.bboxes for results in rpn_results_list]
+        rois = torch.cat([nn.functional.pad(b, (1, 0), value=i) for i, b in enumerate(bboxes)])
+        refined, *_ = roi_head._refine_roi(feats, rois, metas, tuple(map(len, bboxes)))
         if roi_head.with_mask:
             for stage in range(roi_head.num_stages):
                 roi_head._mask_forward(stage, feats, refined[0][:MASKS])

@@ -1,4 +1,4 @@
-"""The networks that are compared: ours in its forms, timm's, and whatever a caller adds."""
+"""Backbones that are compared: ours in its forms, timm's, and whatever a caller adds."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ from torch import nn
 
 from mmplugin.backbones.container import Container
 from mmplugin.backbones.poolformer import PoolFormer
+from mmplugin.benchmark.work import Peer, Work
 
 FAMILIES = {'poolformer': PoolFormer, 'container': Container}
 FORMS = ('ours', 'plain', 'deploy', 'compiled', 'timm', 'timm-cl')
@@ -26,35 +27,75 @@ def build_ours(backbone: str, **settings) -> nn.Module:
     return FAMILIES[family](arch, **settings)
 
 
-def build_peer(
-    name: str, backbone: str, others: dict[str, Callable[[str], nn.Module]]
-) -> tuple[nn.Module, torch.memory_format] | None:
-    """A network in eval mode with the layout of its images; None where a peer has no such network.
+def build_timm(backbone: str, **settings) -> nn.Module:
+    """timm's network of the same name, with the maps of its stages as outputs."""
+    import timm
+
+    return timm.create_model(backbone.replace('-', '_'), features_only=True, **settings)
+
+
+class BackboneCase:
+    """A backbone by name, and its peers.
 
     Args:
-        name: one of ``FORMS`` or of ``others``.
-        backbone: as in ``build_ours``.
+        name: as in ``build_ours``.
         others: further peers: (backbone) -> network.
-
-    Raises:
-        ValueError: for a name that is neither.
     """
-    layout = torch.contiguous_format
-    if name in others:
-        model = others[name](backbone)
-    elif name in ('timm', 'timm-cl'):
-        if not backbone.startswith('poolformer-'):
-            return None
-        import timm
 
-        model = timm.create_model(backbone.replace('-', '_'), features_only=True)
-        layout = torch.channels_last if name == 'timm-cl' else layout
-        model = model.to(memory_format=layout)
-    elif name in FORMS:
-        model = build_ours(backbone, fast=name != 'plain').eval()
-        model = model.deploy() if name == 'deploy' else model
-        if name == 'compiled':
+    def __init__(self, name: str, others: dict[str, Callable[[str], nn.Module]]) -> None:
+        self.name = name
+        self.others = others
+
+    def peer(self, form: str, work: Work) -> Peer | None:
+        """A network that is ready to run; None where a peer has no such network.
+
+        Args:
+            form: one of ``FORMS`` or of ``others``.
+            work: what it is to do.
+
+        Raises:
+            ValueError: for a form that is neither.
+        """
+        model = self.build(form, work)
+        if model is None:
+            return None
+        model = model.to(work.device, work.stored).train(work.training)
+        layout = torch.channels_last if form == 'timm-cl' else work.layout
+        model = model.to(memory_format=layout) if form == 'timm-cl' else model
+        torch.manual_seed(0)
+        image = torch.randn(work.batch, 3, *work.shape, device=work.device, dtype=work.stored)
+        return backbone_peer(model, image.contiguous(memory_format=layout), work)
+
+    def build(self, form: str, work: Work) -> nn.Module | None:
+        """The network of a form in its initial state."""
+        if form in self.others:
+            return self.others[form](self.name)
+        if form in ('timm', 'timm-cl'):
+            return build_timm(self.name) if self.name.startswith('poolformer-') else None
+        if form not in FORMS:
+            known = ', '.join((*FORMS, *self.others))
+            raise ValueError(f'{form!r} is no peer; choose from {known}')
+        if form == 'deploy' and work.training:
+            return None
+        model = build_ours(self.name, fast=form != 'plain')
+        if form == 'deploy':
+            model.eval().deploy()
+        if form == 'compiled':
             model.compile()
-    else:
-        raise ValueError(f'{name!r} is no peer; choose from {", ".join((*FORMS, *others))}')
-    return model.eval(), layout
+        return model
+
+
+def backbone_peer(model: nn.Module, image: torch.Tensor, work: Work) -> Peer:
+    """One inference, or one forward and backward pass from gradients of one."""
+
+    def forward():
+        with torch.set_grad_enabled(work.training), work.autocast():
+            return model(image)
+
+    def train():
+        for parameter in model.parameters():
+            parameter.grad = None
+        outputs = forward()
+        torch.autograd.backward(outputs, [torch.ones_like(o) for o in outputs])
+
+    return Peer(model, forward, train if work.training else forward, image)

@@ -1,53 +1,119 @@
-"""The result of a benchmark as a table and as a picture."""
+"""The result of a benchmark as tables and as a picture."""
 
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-HEAD = ('network', 'mode', 'image', 'peer', 'ms', '+-', 'calls', 'x first', 'x ceiling', 'saved MB')
+HEAD = (
+    'network',
+    'mode',
+    'images',
+    'peer',
+    'ms',
+    '+-',
+    'calls',
+    'x first',
+    'x products',
+    'GFLOP/s',
+    'saved MB',
+    'peak MB',
+)
+ROOFLINE = (
+    'network',
+    'mode',
+    'images',
+    'GFLOP',
+    'least GB',
+    'FLOP per byte',
+    'balance',
+    'products ms',
+    'bytes ms',
+    'bound by',
+)
+
+
+def markdown(head: Sequence[str], lines: Iterable[Sequence]) -> str:
+    """A table; None is an empty cell."""
+    rows = [head, ['---'] * len(head), *lines]
+    return '\n'.join(
+        '| ' + ' | '.join('' if cell is None else str(cell) for cell in row) + ' |' for row in rows
+    )
+
+
+def images_of(row: dict) -> str:
+    return f'{row["batch"]} x {row["shape"][0]} x {row["shape"][1]}'
 
 
 def table(rows: list[dict]) -> str:
-    """Rows as a Markdown table; ``x first`` is the speed over that of the group's first peer."""
-    lines = ['| ' + ' | '.join(HEAD) + ' |', '|' + ' --- |' * len(HEAD)]
-    for row in rows:
-        over = f'{row["ms"] / row["ceiling"]:.2f}' if row['ceiling'] else ''
-        saved = f'{row["saved_mb"]:.0f}' if row['saved_mb'] else ''
-        cells = (
-            row['backbone'],
-            row['mode'],
-            f'{row["batch"]} x {row["shape"][0]} x {row["shape"][1]}',
-            row['peer'],
-            f'{row["ms"]:.1f}',
-            f'{row["spread"]:.1f}',
-            row['calls'],
-            f'{row["speedup"]:.2f}',
-            over,
-            saved,
-        )
-        lines.append('| ' + ' | '.join(map(str, cells)) + ' |')
-    return '\n'.join(lines)
+    """One line a peer. ``x first`` is the speed over that of the first peer, ``x products`` the
+    time over that of the products alone, ``GFLOP/s`` the network's products in the peer's time."""
+    return markdown(
+        HEAD,
+        (
+            (
+                row['network'],
+                row['mode'],
+                images_of(row),
+                row['peer'],
+                f'{row["ms"]:.1f}',
+                f'{row["spread"]:.1f}',
+                row['calls'],
+                f'{row["speedup"]:.2f}',
+                f'{row["ms"] / row["products_ms"]:.2f}',
+                f'{row["gflop"] / row["ms"] * 1e3:.0f}',
+                None if row['saved_mb'] is None else f'{row["saved_mb"]:.0f}',
+                None if row['peak_mb'] is None else f'{row["peak_mb"]:.0f}',
+            )
+            for row in rows
+        ),
+    )
+
+
+def roofline_table(rows: list[dict], bandwidth: float) -> str:
+    """One line a comparison: what the network needs at least, and what the machine offers.
+
+    ``balance`` is the FLOP for which the machine's products take as long as one byte of its
+    copies: a network with more FLOP per byte is bound by products.
+
+    Args:
+        rows: of ``compare``.
+        bandwidth: of copies, in bytes a second.
+    """
+    lines = []
+    for _, members in groupby(rows, key=group_of):
+        row = next(members)
+        rate = row['gflop'] / row['products_ms'] * 1e12  # FLOP a second
+        line = [row['network'], row['mode'], images_of(row), f'{row["gflop"]:.1f}']
+        if row['gb'] is None:
+            line += [None, None, f'{rate / bandwidth:.1f}', f'{row["products_ms"]:.1f}', None, None]
+        else:
+            line += [f'{row["gb"]:.2f}', f'{row["gflop"] / row["gb"]:.1f}']
+            line += [f'{rate / bandwidth:.1f}', f'{row["products_ms"]:.1f}']
+            line += [f'{row["bytes_ms"]:.1f}', row['bound']]
+        lines.append(line)
+    return markdown(ROOFLINE, lines)
 
 
 def group_of(row: dict) -> str:
     """What is compared with each other."""
-    height, width = row['shape']
-    return f'{row["backbone"]} {row["mode"]}, {row["batch"]} x {height} x {width}'
+    return f'{row["network"]} {row["mode"]}, {images_of(row)}'
 
 
 def plot(rows: list[dict], out: str | Path) -> None:
-    """Bars of milliseconds, one panel a comparison; a line where convolutions alone would end."""
+    """Bars of milliseconds, one panel a comparison; lines where products and bytes alone end."""
     groups = [(title, list(members)) for title, members in groupby(rows, key=group_of)]
     figure = Figure(figsize=(8, 0.6 + 1.7 * len(groups)), layout='constrained')
     for axes, (title, members) in zip(figure.subplots(len(groups), squeeze=False)[:, 0], groups):
         names = [row['peer'] for row in members]
         bars = axes.barh(names, [row['ms'] for row in members], xerr=[r['spread'] for r in members])
         axes.bar_label(bars, [f' {row["speedup"]:.2f}x' for row in members])
-        if members[0]['ceiling']:
-            axes.axvline(members[0]['ceiling'], color='black', linestyle='--', linewidth=1)
+        for key, style in (('products_ms', '--'), ('bytes_ms', ':')):
+            if members[0][key] is not None:
+                axes.axvline(members[0][key], color='black', linestyle=style, linewidth=1)
         axes.margins(x=0.15)
         axes.invert_yaxis()
         axes.set_title(title, fontsize=9)
-    axes.set_xlabel('milliseconds; dashed: the convolutions alone')
+    axes.set_xlabel('milliseconds; dashed: the products alone; dotted: the bytes alone')
     figure.savefig(out, dpi=110)

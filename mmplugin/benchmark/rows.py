@@ -1,79 +1,73 @@
 """One comparison: several peers of one network, one mode, one image size."""
 
 from collections.abc import Callable
+from typing import Protocol
 
-import torch
-from torch import Tensor, nn
-
-from mmplugin.benchmark.ceilings import convolution_seconds
 from mmplugin.benchmark.memory import peak_bytes, saved_bytes
-from mmplugin.benchmark.peers import build_ours, build_peer
+from mmplugin.benchmark.roofline import roofline
 from mmplugin.benchmark.timing import interleaved
+from mmplugin.benchmark.work import Peer, Work
 
-MODES = ('inference', 'training')
+
+class Case(Protocol):
+    """A network and its peers."""
+
+    name: str
+
+    def peer(self, form: str, work: Work) -> Peer | None: ...
 
 
 def compare(
-    backbone: str,
-    peers: list[str],
-    mode: str,
-    shape: tuple[int, int],
-    batch: int,
-    dtype: torch.dtype,
-    device: str,
-    seconds: float,
-    others: dict[str, Callable[[str], nn.Module]],
+    case: Case, forms: list[str], work: Work, seconds: float, bandwidth: float
 ) -> list[dict]:
     """Measure one comparison.
 
+    Args:
+        case: what is compared.
+        forms: the peers; those that the case does not have are left out.
+        work: what they do.
+        seconds: to spend on the rounds, and half as much on the machine's products.
+        bandwidth: of copies, measured, in bytes a second.
+
     Returns:
-        One row a peer, in order, with times in milliseconds, memory in MB, and ``ceiling``: the
-        convolutions alone (forward; in training not measured and None).
+        One row a peer, in order: times in milliseconds, memory in MB, and what the network needs
+        at least, see ``roofline``; ``loss`` of a whole model that trains, which tells whether
+        peers do the same work.
+
+    Raises:
+        ValueError: for an unknown peer, or when no peer is left.
     """
-    torch.manual_seed(0)
-    image = torch.randn(batch, 3, *shape, device=device, dtype=dtype)
-    steps, memory = {}, {}
-    for name in peers:
-        built = (
-            None if (name, mode) == ('deploy', 'training') else build_peer(name, backbone, others)
-        )
-        if built is None:
-            continue
-        model, layout = built
-        model = model.to(device, dtype).train(mode == 'training')
-        x = image.contiguous(memory_format=layout)
-        steps[name] = step_of(model, x, mode)
-        if mode == 'training':
-            memory[name] = saved_bytes(model, x), peak_bytes(steps[name], device)
-    timings = interleaved(steps, seconds, device)
-    ceiling = gflop = None
-    if mode == 'inference':
-        plain = build_ours(backbone, fast=False).to(device, dtype).eval()
-        ceiling, gflop = convolution_seconds(plain, image, seconds / 2, device)
+    peers = {form: case.peer(form, work) for form in forms}
+    peers = {form: peer for form, peer in peers.items() if peer is not None}
+    if not peers:
+        raise ValueError(f'{case.name} has none of the peers {", ".join(forms)} in {work.mode}')
+    steps = {form: peer.step for form, peer in peers.items()}
+    memory, losses = {}, {}
+    if work.training:
+        steps = {form: noting(step, losses, form) for form, step in steps.items()}
+        for form, peer in peers.items():
+            saved = saved_bytes(peer.forward, peer.given) / 1e6
+            memory[form] = saved, peak_bytes(peer.step, work.device)
+    timings = interleaved(steps, seconds, work.device)
+    peers.clear()
+    steps.clear()
+    position = roofline(case.peer('plain', work), work, bandwidth, seconds / 2)
     first = next(iter(timings.values())).median
     rows = []
-    for name, timing in timings.items():
-        saved, peak = memory.get(name, (None, None))
-        row = dict(backbone=backbone, mode=mode, shape=shape, batch=batch, peer=name)
+    for form, timing in timings.items():
+        saved, peak = memory.get(form, (None, None))
+        row = dict(network=case.name, mode=work.mode, shape=work.shape, batch=work.batch, peer=form)
         row.update(ms=timing.median * 1e3, fastest=timing.fastest * 1e3)
         row.update(spread=timing.spread * 1e3, calls=timing.calls, speedup=first / timing.median)
-        row.update(ceiling=ceiling and ceiling * 1e3, gflop=gflop)
-        row.update(saved_mb=saved and saved / 1e6, peak_mb=peak and peak / 1e6)
+        row.update(saved_mb=saved, peak_mb=peak and peak / 1e6, loss=losses.get(form), **position)
         rows.append(row)
     return rows
 
 
-def step_of(model: nn.Module, x: Tensor, mode: str) -> Callable[[], object]:
-    """One inference, or one forward and backward pass from gradients of one."""
+def noting(step: Callable[[], object], results: dict, name: str) -> Callable[[], None]:
+    """``step`` that leaves what it returns in ``results[name]``."""
 
-    def infer():
-        with torch.no_grad():
-            return model(x)
+    def run() -> None:
+        results[name] = step()
 
-    def train():
-        for parameter in model.parameters():
-            parameter.grad = None
-        outputs = model(x)
-        torch.autograd.backward(outputs, [torch.ones_like(o) for o in outputs])
-
-    return infer if mode == 'inference' else train
+    return run

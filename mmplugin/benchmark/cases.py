@@ -1,0 +1,21 @@
+"""What a word of the command line names, and the peers it has by default."""
+
+from mmplugin.benchmark.official import build_official
+from mmplugin.benchmark.peers import BackboneCase
+from mmplugin.benchmark.rows import Case
+
+PEERS = ['official', 'timm-cl', 'ours', 'deploy']
+CONFIG_PEERS = ['timm-cl', 'timm', 'plain', 'ours']
+
+
+def case_of(network: str) -> tuple[Case, list[str]]:
+    """A backbone as FAMILY-ARCH or a config as FILE.py, and its peers.
+
+    Raises:
+        UserError: for a config that cannot be read.
+    """
+    if network.endswith('.py'):
+        from mmplugin.benchmark.whole import WholeCase  # for it, mmdet or mmseg are imported
+
+        return WholeCase(network), CONFIG_PEERS
+    return BackboneCase(network, {'official': build_official}), PEERS
