@@ -26,7 +26,11 @@ def _build(family, arch):
 
 
 # sizes of one family share their code; the forms of Container do not
-FORMS = [(n, a) for n, a in variants() if n == 'Container' or a == 's12']
+FORMS = [
+    pytest.param(name, arch, marks=[] if arch in ('s12', 'light') else pytest.mark.slow)
+    for name, arch in variants()
+    if name == 'Container' or arch == 's12'
+]
 
 
 @pytest.mark.parametrize(('family', 'arch'), FORMS)
