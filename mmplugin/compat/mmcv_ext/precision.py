@@ -21,3 +21,12 @@ def as_float32(number: float) -> float:
     """
     scaled = number * (2.0**29 + 1.0)
     return scaled - (scaled - number)
+
+
+def divide(tensor: Tensor, number: float) -> Tensor:
+    """``tensor / number``, rounded alike on every device.
+
+    CUDA multiplies by the rounded reciprocal where the divisor is a number: 21 / 7 comes out above
+    3 there, and a window of 21 pixels gets a fourth row of samples in each of its 7 bins.
+    """
+    return tensor / torch.full_like(tensor, number)

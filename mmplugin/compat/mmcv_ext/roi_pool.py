@@ -7,7 +7,7 @@ walked here pixel by pixel.
 import torch
 from torch import Tensor
 
-from mmplugin.compat.mmcv_ext.precision import widen
+from mmplugin.compat.mmcv_ext.precision import divide, widen
 
 
 def roi_pool_forward(
@@ -79,7 +79,7 @@ def _bins(low: Tensor, high: Tensor, scale: float, bins: int, size: int) -> tupl
     """First pixel and end (exclusive) of every bin along one axis, both (k, bins)."""
     start = low * scale
     extent = (high + 1) * scale - start
-    bin_size = (extent / bins)[:, None]
+    bin_size = divide(extent, bins)[:, None]
     steps = torch.arange(bins + 1, device=low.device, dtype=low.dtype)
     edges = steps * bin_size + start[:, None]
     first = edges[:, :-1].floor().clamp(0, size).long()

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mmplugin.compat.mmcv_ext.precision import divide
+
 
 class Axis(NamedTuple):
     """The samples of all windows along one axis, in feature map pixels."""
@@ -109,7 +111,7 @@ def _axes(rois, spatial_scale, height, width, sampling_ratio, aligned) -> tuple[
         extent = end - start
         if not aligned:
             extent = extent.clamp(min=1.0)
-        bin_size = extent / bins
+        bin_size = divide(extent, bins)
         fixed = torch.full_like(bin_size, sampling_ratio)
         samples = fixed if sampling_ratio > 0 else bin_size.ceil().clamp(min=0)
         steps = torch.arange(bins, device=rois.device, dtype=rois.dtype)
