@@ -82,6 +82,9 @@ def shrink(config):
             head.num_convs = 1
         for stage in listed(model.train_cfg.rcnn):
             stage.sampler.num = 16
+    kept = model.test_cfg.get('rcnn', model.test_cfg)
+    if 'score_thr' in kept:  # what an untrained detector finds has low scores
+        kept.score_thr, kept.max_per_img = 0.0, 5
     return config
 
 
@@ -233,3 +236,26 @@ def test_one_training_step_reaches_every_parameter(path):
     unreached = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not unreached
     assert any(p.grad.abs().sum() > 0 for p in model.backbone.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize('path', [*TEMPLATES, *SLOW_LEAVES], ids=name_of)
+def test_predicts(path):
+    """Two images, through the head's own decoding, in the sizes of the original images."""
+    config = read(path)
+    model = build(shrink(copy.deepcopy(config)), device='cpu').eval()
+    model.init_weights()
+    batch = one_batch(config)
+    for sample in batch['data_samples']:
+        sample.set_metainfo(dict(ori_shape=(32, 128), scale_factor=(0.5, 2.0)))
+    results = model.test_step(batch)
+    assert len(results) == 2
+    for result in results:
+        if config.default_scope == 'mmseg':
+            assert result.pred_sem_seg.data.shape == (1, 32, 128)
+            assert result.seg_logits.data.shape == (150, 32, 128)
+            continue
+        found = result.pred_instances
+        assert len(found) > 0 and found.scores.isfinite().all() and found.labels.max() < 80
+        assert (found.bboxes >= 0).all() and (found.bboxes <= torch.tensor([128, 32] * 2)).all()
+        if 'rcnn' in path.stem:
+            assert found.masks.shape == (len(found), 32, 128)
