@@ -226,9 +226,9 @@ def test_what_timm_lacks_is_refused(config, capsys):
 
 
 def test_scaling_table_record_and_picture(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(scaling, 'SIDES', (32, 64, 96))
+    monkeypatch.setattr(scaling, 'SIDES', (64, 96, 128))
     monkeypatch.setattr(scaling, 'BATCHES', (1, 2))
-    monkeypatch.setattr(scaling, 'SIDE', 32)
+    monkeypatch.setattr(scaling, 'SIDE', 64)
     words = [
         '--scale',
         'poolformer-s12',
@@ -242,8 +242,8 @@ def test_scaling_table_record_and_picture(tmp_path, capsys, monkeypatch):
     record = json.loads((tmp_path / 'scaling.json').read_text())
     points = [p for p in record['points'] if p['network'] == 'container-full']
     assert [(p['sweep'], p['pixels']) for p in points] == [
-        *(('area', side * side) for side in (32, 64, 96)),
-        *(('batch', batch * 1024) for batch in (1, 2)),
+        *(('area', side * side) for side in (64, 96, 128)),
+        *(('batch', batch * 4096) for batch in (1, 2)),
     ]
     assert points[4]['saved_mb'] == pytest.approx(2 * points[3]['saved_mb'], rel=0.1)
     assert capsys.readouterr().out.count('| poolformer-s12 |') == 5
