@@ -62,9 +62,7 @@ class BackboneCase:
         model = model.to(work.device, work.stored).train(work.training)
         layout = torch.channels_last if form == 'timm-cl' else work.layout
         model = model.to(memory_format=layout) if form == 'timm-cl' else model
-        torch.manual_seed(0)
-        image = torch.randn(work.batch, 3, *work.shape, device=work.device, dtype=work.stored)
-        return backbone_peer(model, image.contiguous(memory_format=layout), work)
+        return backbone_peer(model, random_images(work._replace(layout=layout)), work)
 
     def build(self, form: str, work: Work) -> nn.Module | None:
         """The network of a form in its initial state."""
@@ -83,6 +81,13 @@ class BackboneCase:
         if form == 'compiled':
             model.compile()
         return model
+
+
+def random_images(work: Work) -> torch.Tensor:
+    """Images for a work, the same for the same work."""
+    torch.manual_seed(0)
+    images = torch.randn(work.batch, 3, *work.shape, device=work.device, dtype=work.stored)
+    return images.contiguous(memory_format=work.layout)
 
 
 def backbone_peer(model: nn.Module, image: torch.Tensor, work: Work) -> Peer:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
+from torch import nn
 
 from mmplugin.benchmark.memory import saved_bytes
-from mmplugin.benchmark.peers import BackboneCase
+from mmplugin.benchmark.peers import backbone_peer, build_ours, random_images
 from mmplugin.benchmark.report import images_of, markdown
 from mmplugin.benchmark.timing import interleaved
 from mmplugin.benchmark.work import Work
@@ -38,7 +39,7 @@ def sweep(
     beyond the limits; at the first point nothing is known, and all are measured.
 
     Args:
-        networks: as in ``BackboneCase``.
+        networks: as in ``build_ours``.
         work: mode, dtype and device; shape and batch are those of the sweeps.
         seconds: for the rounds of one point.
         limits: see there.
@@ -52,6 +53,7 @@ def sweep(
     batches = [work._replace(shape=(SIDE, SIDE), batch=batch) for batch in BATCHES]
     points: list[dict] = []
     left_out: list[str] = []
+    models = {name: build_ours(name).to(work.device, work.stored) for name in networks}
     for name, cases in (('area', areas), ('batch', batches)):
         known: dict[str, list[dict]] = {network: [] for network in networks}
         for case in cases:
@@ -61,7 +63,7 @@ def sweep(
                     left_out.append(f'{network} from {images_of(case._asdict())} on: {reason}')
                     say(left_out[-1])
                     del known[network]
-            for point in measure(list(known), case, seconds):
+            for point in measure({n: models[n] for n in known}, case, seconds):
                 known[point['network']].append(point)
                 points.append(dict(point, sweep=name))
     return points, left_out
@@ -88,14 +90,14 @@ def beyond(known: list[dict], pixels: int, limits: Limits) -> str | None:
     return None
 
 
-def measure(networks: list[str], work: Work, seconds: float) -> list[dict]:
+def measure(models: dict[str, nn.Module], work: Work, seconds: float) -> list[dict]:
     """One point of every network."""
+    images = random_images(work)
     saved, steps = {}, {}
-    for network in networks:
-        case = BackboneCase(network, {})
-        trained = case.peer('ours', work._replace(mode='training'))
-        saved[network] = saved_bytes(trained.forward, trained.given) / 1e6
-        steps[network] = case.peer('ours', work).step
+    for name, model in models.items():
+        trained = backbone_peer(model.train(), images, work._replace(mode='training'))
+        saved[name] = saved_bytes(trained.forward, trained.given) / 1e6
+        steps[name] = backbone_peer(model.train(work.training), images, work).step
     timings = interleaved(steps, seconds, work.device)
     size = dict(shape=work.shape, batch=work.batch, pixels=pixels_of(work))
     return [

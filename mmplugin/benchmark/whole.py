@@ -1,11 +1,14 @@
 """Whole detectors and segmentors that are compared: a config, and other backbones in it."""
 
 import argparse
+import contextlib
 import copy
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
@@ -70,7 +73,8 @@ class WholeCase:
             settings.backbone.fast = False
         torch.manual_seed(0)
         model = MODELS.build(settings)
-        model.init_weights()
+        with quiet():
+            model.init_weights()
         if form in ('timm', 'timm-cl'):
             layout = torch.channels_last if form == 'timm-cl' else torch.contiguous_format
             model.backbone = timm_twin(settings.backbone, model.backbone, layout)
@@ -97,6 +101,18 @@ class WholeCase:
                 return model(**model.data_preprocessor(fresh(data), True), mode='loss')
 
         return Peer(model, seeded(forward), seeded(lambda: step(model, forward, wrapper)))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep mmengine's log, which has several lines for every parameter, to warnings."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def step(model: nn.Module, forward: Callable[[], dict], wrapper) -> float:
