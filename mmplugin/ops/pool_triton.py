@@ -43,13 +43,14 @@ def run_triton_norm_pool_residual(
     grid, constants = tiling(kernels, y.dtype, x, y)
     parts = new_moments(y, grid[0], 3)
     moments = new_moments(y, len(x), 2)
+    sizes = tuple(x.shape[1:])
     with torch.cuda.device_of(x):
-        kernels.part_moments[grid](x, x.stride(), parts, x.shape[1:], **constants)
+        kernels.part_moments[grid](x, x.stride(), parts, sizes, **constants)
         kernels.whole_moments[(len(x),)](
             parts, moments, grid[0] // max(len(x), 1), eps=eps, BLOCK=TILE, ACC=constants['ACC']
         )
         kernels.mix[grid](
-            *(x, x.stride(), gain, strides_of_rows(gain), moments, y, y.stride(), x.shape[1:]),
+            *(x, x.stride(), gain, strides_of_rows(gain), moments, y, y.stride(), sizes),
             RADIUS=pool_size // 2,
             **constants,
         )
@@ -73,16 +74,17 @@ def triton_norm_pool_residual_backward(
     dx = torch.empty_like(x)
     grid, constants = tiling(kernels, moments.dtype, grad, x, dx)
     constants['RADIUS'] = pool_size // 2
-    batch, channels, *_ = sizes = x.shape
+    batch, channels, *_ = x.shape
+    sizes = tuple(x.shape[1:])
     across = -(-channels // constants['BLOCK_C'])
     parts = moments.new_empty(batch, grid[0] // max(batch * across, 1), channels)
     maps = grad, grad.stride(), x, x.stride()
     with torch.cuda.device_of(x):
-        kernels.part_correlation[grid](*maps, moments, parts, sizes[1:], **constants)
+        kernels.part_correlation[grid](*maps, moments, parts, sizes, **constants)
         correlation = parts.sum(1)
         kernels.spread[grid](
             *(*maps, gain, strides_of_rows(gain), moments, correlation, dx, dx.stride()),
-            sizes[1:],
+            sizes,
             BLOCK=256,
             **constants,
         )
@@ -124,7 +126,7 @@ def tiling(kernels: ModuleType, dtype: torch.dtype, *maps: Tensor) -> tuple[tupl
         BLOCK_W=across,
         BLOCK_C=deep,
         ACC=tl.float64 if dtype == torch.float64 else tl.float32,
-        INDEX=tl.int64 if max(spans) + TILE >= 2**31 else tl.int32,
+        INDEX=tl.int64 if max(spans) >= 2**31 else tl.int32,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import mmplugin.ops
 from mmplugin.backbones import PoolFormer
@@ -15,7 +16,6 @@ from mmplugin.ops import pool_triton
 from mmplugin.ops.paths import path_of
 from tests.compat.environments import run_python
 from tests.families import TINY
-from tests.ops.pool_triton_checks import Calls
 
 slow = pytest.mark.slow
 
@@ -49,6 +49,20 @@ def test_on_the_gpu(marker, triton):
 # Triton's compiler needs no GPU -----------------------------------------------------------------
 
 
+def stand_in(launch, tl) -> SimpleNamespace:
+    """What to launch instead of the kernels: a function (name, grid, arguments, constants)."""
+
+    class Kernel:
+        def __init__(self, name):
+            self.name = name
+
+        def __getitem__(self, grid):
+            return lambda *args, **constants: launch(self.name, grid, args, constants)
+
+    names = 'part_moments', 'whole_moments', 'mix', 'part_correlation', 'spread'
+    return SimpleNamespace(tl=tl, **{name: Kernel(name) for name in names})
+
+
 @pytest.fixture
 def compiled(triton, monkeypatch, tmp_path):
     """(architecture) -> a dict that fills with the launched kernels, compiled instead of run."""
@@ -58,41 +72,32 @@ def compiled(triton, monkeypatch, tmp_path):
     kernels = pool_triton.load_kernels()
 
     def start(architecture: int) -> dict:
-        triton.runtime.driver.set_active(
-            SimpleNamespace(
-                get_current_target=lambda: GPUTarget('cuda', architecture, 32),
-                get_current_device=lambda: architecture,
-                get_current_stream=lambda device: 0,
-            )
+        driver = SimpleNamespace(
+            get_current_target=lambda: GPUTarget('cuda', architecture, 32),
+            get_current_device=lambda: f'compiler for {architecture}',  # the key of Triton's caches
+            get_current_stream=lambda device: 0,
         )
+        monkeypatch.setattr(triton.runtime.driver, '_active', driver)
         programs = {}
 
-        class Kernel:
-            def __init__(self, name):
-                self.name = name
+        def warm_up(name, grid, args, constants):
+            programs[name] = getattr(kernels, name).warmup(*args, grid=grid, **constants)
 
-            def __getitem__(self, grid):
-                return lambda *args, **constants: programs.update(
-                    {self.name: getattr(kernels, self.name).warmup(*args, grid=grid, **constants)}
-                )
-
-        names = 'part_moments', 'whole_moments', 'mix', 'part_correlation', 'spread'
-        stand_in = SimpleNamespace(tl=kernels.tl, **{name: Kernel(name) for name in names})
-        monkeypatch.setattr(pool_triton, 'load_kernels', lambda: stand_in)
+        monkeypatch.setattr(pool_triton, 'load_kernels', lambda: stand_in(warm_up, kernels.tl))
         return programs
 
-    yield start
-    triton.runtime.driver.reset_active()
+    return start
 
 
+@slow
 @pytest.mark.parametrize(
     ('architecture', 'dtype', 'layout'),
     [
         (90, torch.float16, torch.channels_last),
-        pytest.param(90, torch.float64, torch.channels_last, marks=slow),
-        pytest.param(90, torch.float32, torch.contiguous_format, marks=slow),
-        pytest.param(80, torch.bfloat16, torch.contiguous_format, marks=slow),
-        pytest.param(80, torch.float32, torch.channels_last, marks=slow),
+        (90, torch.float64, torch.channels_last),
+        (90, torch.float32, torch.contiguous_format),
+        (80, torch.bfloat16, torch.contiguous_format),
+        (80, torch.float32, torch.channels_last),
     ],
 )
 def test_compiles_for_gpus(architecture, dtype, layout, compiled):
@@ -107,6 +112,60 @@ def test_compiles_for_gpus(architecture, dtype, layout, compiled):
 
 
 # wiring -----------------------------------------------------------------------------------------
+
+
+class Calls(TorchDispatchMode):
+    """The names of the operations called inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(function._schema.name)
+        return function(*args, **(kwargs or {}))
+
+
+LAYOUTS = {
+    'contiguous': lambda x: x,
+    'channels_last': lambda x: x.contiguous(memory_format=torch.channels_last),
+    'strided': lambda x: x[:, ::2, ::2],
+    'transposed': lambda x: x.mT,
+}
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_no_map_is_copied(layout, triton, monkeypatch):
+    """Between the kernels, which are left out here, nothing but small sums."""
+    tl = pool_triton.load_kernels().tl
+    monkeypatch.setattr(pool_triton, 'load_kernels', lambda: stand_in(lambda *args: None, tl))
+    x, gain = LAYOUTS[layout](torch.zeros(2, 6, 8, 10)).half(), torch.zeros(1, 6).half()
+    with Calls() as calls:
+        y, moments = pool_triton.run_triton_norm_pool_residual(x, gain, 3, 1e-5)
+        dx, _ = pool_triton.triton_norm_pool_residual_backward(y, x, gain, moments, 3)
+    assert y.stride() == dx.stride() == torch.empty_like(x).stride()
+    called = [name.removeprefix('aten::') for name in calls.names if name.startswith('aten::')]
+    assert set(called) <= {
+        *('promote_types', 'empty_like', 'new_empty', 'sum', 'slice', 'mul', '_to_copy')
+    }
+    assert called.count('_to_copy') <= 1  # of the gain's gradient
+
+
+@pytest.mark.parametrize(
+    ('shape', 'strides', 'wide'),
+    [
+        ((1, 64, 200, 336), (64 * 200 * 336, 200 * 336, 336, 1), False),
+        ((40, 64, 1000, 1000), (64 * 10**6, 10**6, 1000, 1), False),
+        ((1, 3, 2, 2), (0, 2**30, 2, 1), True),
+        ((1, 2, 2, 2**16), (0, 1, 2, 2**15 + 1), True),
+    ],
+)
+def test_offsets_past_32_bits_inside_a_sample(shape, strides, wide, triton):
+    """Samples and rows always have 64 bits."""
+    x = torch.empty(1, device='meta').as_strided(shape, strides)
+    kernels = pool_triton.load_kernels()
+    _, constants = pool_triton.tiling(kernels, x.dtype, x)
+    assert constants['INDEX'] == (kernels.tl.int64 if wide else kernels.tl.int32)
 
 
 def test_who_takes_it():
@@ -125,7 +184,7 @@ def test_who_takes_it():
 
 
 def test_backbone_on_cuda_runs_it_in_every_block():
-    """Shapes, layouts and calls, on tensors without memory; no GPU takes part."""
+    """Calls and shapes, on tensors without memory; no GPU takes part."""
     with torch.device('meta'):
         model = PoolFormer(arch=TINY, fast='triton', drop_path_rate=0.3)
     messages = []
@@ -136,14 +195,12 @@ def test_backbone_on_cuda_runs_it_in_every_block():
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), Calls() as calls:
             model.to_empty(device='cuda')
-            for layout in (torch.contiguous_format, torch.channels_last):
-                x = torch.empty(2, 3, 65, 97, device='cuda').contiguous(memory_format=layout)
-                for y in model(x):
-                    assert y.is_contiguous(memory_format=layout)
+            outputs = model(torch.empty(2, 3, 65, 97, device='cuda'))
     finally:
         logger.removeHandler(handler)
+    assert [y.shape[1:] for y in outputs] == [(8, 16, 24), (16, 8, 12), (24, 4, 6), (32, 2, 3)]
     used = [name for name in calls.names if name.startswith('mmplugin::')]
-    assert used == ['mmplugin::triton_norm_pool_residual'] * 2 * sum(TINY['depths'])
+    assert used == ['mmplugin::triton_norm_pool_residual'] * sum(TINY['depths'])
     (message,) = (m for m in messages if 'operations' in m)
     assert 'Triton (token halves) and unfused operations (cuda, torch.float32)' in message
 
