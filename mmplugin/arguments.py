@@ -24,6 +24,19 @@ def resolve_out_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
     return resolved
 
 
+def check_fast(family: str, fast: bool | str, choices: Sequence[bool | str]) -> None:
+    """Refuse a value of the ``fast`` argument that the family does not have.
+
+    Raises:
+        ValueError: naming the choices.
+    """
+    if not isinstance(fast, (bool, str)) or fast not in choices:
+        raise ValueError(
+            f'{family}: fast is {", ".join(map(repr, choices[:-1]))} or {choices[-1]!r}, '
+            f'got {fast!r}'
+        )
+
+
 def resolve_arch(family: str, arch: str | dict, variants: dict[str, dict], defaults: dict) -> dict:
     """Settings of a variant, from its name or from a dict.
 

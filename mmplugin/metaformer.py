@@ -14,8 +14,8 @@ from mmengine.model.weight_init import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
-from mmplugin.arguments import resolve_out_indices
-from mmplugin.ops.paths import fused_on
+from mmplugin.arguments import check_fast, resolve_out_indices
+from mmplugin.ops.paths import path_of
 from mmplugin.ops.recompute import recomputed
 from mmplugin.weights.loading import Layout, load_pretrained
 
@@ -59,6 +59,7 @@ class MetaFormer(BaseModule):
         with_cp: recompute each block in the backward pass instead of storing its activations.
         fast: take the fused forms of operations, and the memory layout, that the machine is best
             at; False runs every layer as written, in the layout of the image. The only switch.
+            A family may have more choices, listed in its ``fast_choices``.
         strict_load: whether tensors of a pretrained file that are missing, unexpected or of
             another shape are an error (True) or a warning (False).
         init_cfg: mmengine init config; ``dict(type='Pretrained', checkpoint=...)`` recognises the
@@ -68,6 +69,8 @@ class MetaFormer(BaseModule):
         ValueError: for wrong arguments, an image that is too small or has other channels, or a
             checkpoint that does not fit.
     """
+
+    fast_choices: tuple[bool | str, ...] = (True, False)
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class MetaFormer(BaseModule):
         frozen_stages: int,
         drop_path_rate: float,
         with_cp: bool,
-        fast: bool,
+        fast: bool | str,
         strict_load: bool,
         init_cfg: dict | list | None,
     ) -> None:
@@ -101,6 +104,7 @@ class MetaFormer(BaseModule):
             )
         if not isinstance(drop_path_rate, (int, float)) or not 0 <= drop_path_rate < 1:
             raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate!r}')
+        check_fast(type(self).__name__, fast, self.fast_choices)
         self.frozen_stages = frozen_stages
         self.with_cp = with_cp
         self.fast = fast
@@ -217,11 +221,14 @@ class MetaFormer(BaseModule):
         """Log, once, which form of the operations this backbone runs."""
         if not self._said_path:
             self._said_path = True
-            path = 'plain'
-            if self.fast:
-                path = 'fused, channels_last' if fused_on(x) else 'unfused'
+            path = path_of(self.fast, x)
+            words = {
+                'fused': 'fused, channels_last',
+                'triton': 'Triton (token halves) and unfused',
+            }
             print_log(
-                f'{type(self).__name__}: {path} operations ({x.device.type}, {x.dtype})',
+                f'{type(self).__name__}: {words.get(path, path)} operations '
+                f'({x.device.type}, {x.dtype})',
                 logger='current',
             )
 

@@ -43,7 +43,7 @@ RULES = {
     'registry': ({'mmengine'}, set()),
     'arguments': (set(), set()),
     'files': (set(), set()),
-    'ops': (FRAMEWORK, set()),
+    'ops': (FRAMEWORK | {'triton'}, set()),
     'layers': (FRAMEWORK, {'ops'}),
     'mixers': (FRAMEWORK, {'ops', 'layers'}),
     'weights': (FRAMEWORK | {'safetensors', 'huggingface_hub', 'filelock'}, {'files'}),

@@ -1,6 +1,6 @@
 # torchrun --nproc_per_node 8 tools/train.py \
 #     configs/container/retinanet_container-light_fpn_1x_coco.py --launcher pytorch
-# No published figure for the released network: the paper's goes with the sizes of light-paper. The
+# No published figure for the released network: the paper's is older, most likely of light-paper. The
 # recipe is the paper's (A.2).
 _base_ = '../_base_/retinanet_fpn_1x_coco.py'
 

@@ -1,6 +1,6 @@
 # torchrun --nproc_per_node 8 tools/train.py \
 #     configs/container/smca-detr_container-light_8xb2-50e_coco.py --launcher pytorch
-# No published figure for the released network: the SMCA-DETR README's 44.2 is older, from the days
+# No published figure for the released network: the SMCA-DETR README's 44.2 is older, most likely
 # of light-paper.
 _base_ = '../_base_/smca-detr_8xb2-50e_coco.py'
 

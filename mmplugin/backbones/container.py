@@ -90,7 +90,7 @@ class Container(MetaFormer):
         with_cp: recompute blocks in the backward pass to save memory. Default False.
         fast: channels_last maps on CPUs, and there in the deploy form, with BatchNorm, in float32
             or float64, fused MLPs; the same results but for rounding. False: every layer as
-            written. Default True.
+            written. Default True. There are no Triton kernels for this family.
         strict_load: whether a pretrained file must fit exactly but for the expected gaps
             (classifier head, output norms of stages 1 to 3). Default True.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL_OR_NAME)`` reads the released and

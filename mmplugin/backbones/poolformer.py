@@ -16,12 +16,13 @@ from mmplugin.ops.mlp_residual import (
     norm_mlp_residual,
     run_norm_mlp_residual,
 )
-from mmplugin.ops.paths import dispatched, fused_on
+from mmplugin.ops.paths import dispatched, fused_on, path_of
 from mmplugin.ops.pool_residual import (
     fused_norm_pool_residual,
     norm_pool_residual,
     run_norm_pool_residual,
 )
+from mmplugin.ops.pool_triton import run_triton_norm_pool_residual, triton_norm_pool_residual
 from mmplugin.registry import MODELS
 from mmplugin.weights.poolformer import LAYOUTS
 
@@ -49,7 +50,7 @@ class PoolFormerBlock(MetaFormerBlock):
         drop_path: float,
         layer_scale_init_value: float,
         pool_size: int,
-        fast: bool,
+        fast: bool | str,
     ) -> None:
         super().__init__(
             dim,
@@ -70,7 +71,11 @@ class PoolFormerBlock(MetaFormerBlock):
             gain = gain * self.norm1.weight
         gain = self.scaled(gain, x)
         settings = self.token_mixer.pool_size, self.norm1.eps
-        if fused_on(x, gain):
+        path = path_of(self.fast, x, gain)
+        if path == 'triton':
+            fused = triton_norm_pool_residual, run_triton_norm_pool_residual
+            return dispatched(*fused, x, gain, *settings)[0]
+        if path == 'fused':
             fused = fused_norm_pool_residual, run_norm_pool_residual
             return dispatched(*fused, x, gain, *settings)
         return norm_pool_residual(x, gain[:, :, None, None], *settings)
@@ -123,8 +128,10 @@ class PoolFormer(MetaFormer):
         with_cp: recompute blocks in the backward pass to save memory. Default False.
         fast: channels_last maps and, on large ones, fused operations where the machine has them
             (CPUs, float32 or float64, no autocast), the same results but for rounding.
-            Hooks on layers inside a block are not called there. False: every layer as
-            written. Default True.
+            Hooks on layers inside a block are not called there. ``'triton'``: the same, and on a
+            CUDA device the token halves are Triton kernels, which have **not run on a GPU yet**:
+            compare them there with True before trusting them. False: every layer as written.
+            Default True.
         strict_load: whether a pretrained file must fit exactly but for the expected gaps
             (classifier head, output norms). Default True.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL_OR_NAME)`` reads official, timm,
@@ -135,7 +142,10 @@ class PoolFormer(MetaFormer):
     Raises:
         ValueError: for an unknown arch or wrong arguments, an image under 3x3 pixels, or a
             checkpoint that does not fit.
+        RuntimeError: for ``fast='triton'`` on a CUDA device without Triton, at the first image.
     """
+
+    fast_choices = (True, False, 'triton')
 
     def __init__(
         self,
@@ -145,7 +155,7 @@ class PoolFormer(MetaFormer):
         frozen_stages: int = -1,
         drop_path_rate: float = 0.0,
         with_cp: bool = False,
-        fast: bool = True,
+        fast: bool | str = True,
         strict_load: bool = True,
         init_cfg: dict | list | None = None,
     ) -> None:
@@ -157,7 +167,7 @@ class PoolFormer(MetaFormer):
             strides=(4, 8, 16, 32),
             min_size=3,
             in_channels=in_channels,
-            build_embed=lambda stage, in_dim, dim: build_embed(stage, in_dim, dim, fast),
+            build_embed=lambda stage, in_dim, dim: build_embed(stage, in_dim, dim, bool(fast)),
             build_block=lambda stage, drop_path: PoolFormerBlock(
                 dims[stage],
                 settings['mlp_ratios'][stage],

@@ -40,6 +40,20 @@ def fused_on(*tensors: Tensor, elements: int | None = None) -> bool:
     )
 
 
+def path_of(fast: bool | str, *tensors: Tensor) -> str:
+    """The form that takes these: ``'plain'``, ``'unfused'``, ``'fused'`` or ``'triton'``.
+
+    Args:
+        fast: the switch of the backbone: True, False or ``'triton'``.
+        tensors: as of :func:`fused_on`.
+    """
+    if not fast:
+        return 'plain'
+    if fast == 'triton' and all(t.device.type == 'cuda' for t in tensors):
+        return 'triton'
+    return 'fused' if fused_on(*tensors) else 'unfused'
+
+
 def dispatched(operation: Callable, body: Callable, *args):
     """An operation's result: through torch's registry where gradients or compilers need that.
 

@@ -91,6 +91,20 @@ def test_says_once_which_path_runs(family):
     ]
 
 
+@pytest.mark.parametrize(
+    ('family', 'fast', 'choices'),
+    [
+        ('PoolFormer', 'quick', "True, False or 'triton'"),
+        ('PoolFormer', 1, "True, False or 'triton'"),
+        ('Container', 'triton', 'True or False'),
+        ('Container', None, 'True or False'),
+    ],
+)
+def test_other_values_of_the_switch_are_refused(family, fast, choices):
+    with pytest.raises(ValueError, match=f'{family}: fast is {choices}, got {fast!r}'):
+        families()[family](arch=TINY, fast=fast)
+
+
 class Recorder(logging.Handler):
     def __init__(self):
         super().__init__()

@@ -23,7 +23,9 @@ FITTING = {
     'single-gpu': ['detr_*', 'mask-rcnn_*', 'retinanet_*', 'fpn_*', 'upernet_*'],
     'small-batch 1': ['*_container-*_coco'],
     'small-batch 2': ['*_poolformer-*_coco'],
-    'small-batch 3': ['fpn_poolformer*'],
+    'small-batch 3': ['fpn_poolformer*', 'upernet_poolformer*'],
+    'small-batch 4': ['fpn_container*', 'upernet_container*'],
+    'small-batch 5': ['upernet_*'],
     'cpu': ['*'],
     'amp-bf16': ['*'],
     'low-memory': ['*'],
@@ -66,13 +68,13 @@ def test_sets_what_configs_have(name):
             assert last in place or last in NEW, f'{path.name}: {word}'
 
 
-def model_with(name):
-    """The model of the first fitting config, with the preset's words."""
+def model_with(pattern, *names):
+    """The model of the first config of a pattern, with the words of presets."""
     from mmengine.config import DictAction
 
-    (path, *_) = sorted(ROOT.glob(f'configs/[cp]*/{FITTING[name][0]}.py'))
+    (path, *_) = sorted(ROOT.glob(f'configs/[cp]*/{pattern}.py'))
     config = copy.deepcopy(read(path))
-    words = [word.split('=') for word in PRESETS[name]]
+    words = [word.split('=') for name in names for word in PRESETS[name]]
     config.merge_from_dict({key: DictAction._parse_int_float_bool(value) for key, value in words})
     return build(config)
 
@@ -82,7 +84,7 @@ def norms(module):
 
 
 def test_small_batch_freezes_the_norms_of_container():
-    model = model_with('small-batch 1').train()
+    model = model_with(*FITTING['small-batch 1'], 'small-batch 1').train()
     assert norms(model.backbone)
     for norm in norms(model.backbone):
         assert not norm.training
@@ -90,9 +92,18 @@ def test_small_batch_freezes_the_norms_of_container():
         assert not norm.bias.requires_grad
 
 
-def test_small_batch_replaces_the_norms_of_a_segmentation_head():
-    model = model_with('small-batch 3')
-    assert not norms(model)
+@pytest.mark.parametrize(
+    ('pattern', 'names'),
+    [
+        ('fpn_poolformer*', ['small-batch 3']),
+        ('fpn_container*', ['small-batch 4']),
+        ('upernet_poolformer*', ['small-batch 3', 'small-batch 5']),
+        ('upernet_container*', ['small-batch 4', 'small-batch 5']),
+    ],
+)
+def test_small_batch_leaves_no_batch_norm_to_train_in_a_segmentor(pattern, names):
+    model = model_with(pattern, *names).train()
+    assert not any(norm.training or norm.weight.requires_grad for norm in norms(model))
     groups = [part.num_groups for part in model.decode_head.modules() if is_group_norm(part)]
     assert set(groups) == {32}
 
