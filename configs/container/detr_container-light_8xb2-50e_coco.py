@@ -1,7 +1,7 @@
 # torchrun --nproc_per_node 8 tools/train.py \
 #     configs/container/detr_container-light_8xb2-50e_coco.py --launcher pytorch
-# No published figure for the released network: the paper's is older, most likely of light-paper. The
-# paper does not say its epochs; its ResNet-50 (32.3) fits 50, and PVT's schedule.
+# No published figure for the released network: the paper's is older, most likely light-paper's.
+# The paper does not say its epochs; its ResNet-50 (32.3) fits 50, and PVT's schedule.
 _base_ = '../_base_/detr_8xb2-50e_coco.py'
 
 model = dict(

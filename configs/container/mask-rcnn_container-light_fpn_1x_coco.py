@@ -1,7 +1,7 @@
 # torchrun --nproc_per_node 8 tools/train.py \
 #     configs/container/mask-rcnn_container-light_fpn_1x_coco.py --launcher pytorch
-# No published figure for the released network: the paper's is older, most likely of light-paper. The
-# recipe is the paper's (A.3).
+# No published figure for the released network: the paper's is older, most likely light-paper's.
+# The recipe is the paper's (A.3).
 _base_ = '../_base_/mask-rcnn_fpn_1x_coco.py'
 
 model = dict(

@@ -1,7 +1,7 @@
 # torchrun --nproc_per_node 8 tools/train.py \
 #     configs/container/retinanet_container-light_fpn_1x_coco.py --launcher pytorch
-# No published figure for the released network: the paper's is older, most likely of light-paper. The
-# recipe is the paper's (A.2).
+# No published figure for the released network: the paper's is older, most likely light-paper's.
+# The recipe is the paper's (A.2).
 _base_ = '../_base_/retinanet_fpn_1x_coco.py'
 
 # FPN levels P3 to P7: stage 1 is not used

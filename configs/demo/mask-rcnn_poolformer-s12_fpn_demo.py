@@ -18,7 +18,8 @@ model = dict(
         rpn_proposal=dict(nms_pre=300, max_per_img=150),
         rcnn=dict(sampler=dict(num=32, pos_fraction=0.33), mask_size=20),
     ),
-    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=100)),
+    # regions that overlap are worth keeping where objects are a few cells wide
+    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=200, nms=dict(iou_threshold=0.8))),
 )
 
 data_root = '{{$MMPLUGIN_DEMO_DATA:data/demo}}/coco/'
@@ -83,6 +84,7 @@ val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(
+    constructor='mmplugin.GroupedOptimWrapperConstructor',
     optimizer=dict(lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=5),
     # layer scale starts at 1e-5, which would keep the blocks idle for most of so short a run
@@ -90,7 +92,7 @@ optim_wrapper = dict(
         norm_decay_mult=0.0, custom_keys=dict(layer_scale=dict(lr_mult=10.0, decay_mult=0.0))
     ),
 )
-max_epochs = 9
+max_epochs = 8
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
     dict(
