@@ -45,15 +45,20 @@ class SelfAffinity(nn.Module):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """Attention over whole maps (B, C, H, W); ``mask`` (B, 1, 1, N) is False where not."""
-        # (B, C, H, W) -> (B, M, N, C / M), contiguous: fused kernels need it, else N x N is built
+        batch, channels, height, width = value.shape
+        channels_last = value.stride(1) == 1
         heads = [
-            x.reshape(x.shape[0], self.num_heads, x.shape[1] // self.num_heads, -1)
-            .transpose(2, 3)
-            .contiguous()
+            x.permute(0, 2, 3, 1)  # B, H, W, C
+            .reshape(batch, -1, self.num_heads, channels // self.num_heads)
+            .transpose(1, 2)  # B, M, N, C / M; a view of a channels_last map
             for x in (query, key, value)
         ]
+        if not channels_last:  # fused kernels need it, else N x N is built
+            heads = [x.contiguous() for x in heads]
         mixed = F.scaled_dot_product_attention(*heads, attn_mask=mask)
-        return mixed.transpose(2, 3).reshape(value.shape)
+        mixed = mixed.transpose(1, 2).reshape(batch, height, width, channels)
+        mixed = mixed.permute(0, 3, 1, 2)  # B, C, H, W
+        return mixed if channels_last else mixed.contiguous()
 
     def extra_repr(self) -> str:
         return f'num_heads={self.num_heads}, window_size={self.window_size}'
