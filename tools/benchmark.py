@@ -5,9 +5,10 @@
     python tools/benchmark.py CONFIG.py --modes training     a whole detector or segmentor
     python tools/benchmark.py --scale poolformer-s12 container-light container-full
 
-Peers: ours, plain (without fast paths), deploy, compiled (needs a C compiler), timm, timm-cl
-(channels_last), and for backbones, from a clone of the repository, official: the structure of the
-released code, layer by layer, in NCHW. Every round runs each peer once; medians over rounds.
+Peers: ours, plain (without fast paths), triton (fast='triton'), deploy, compiled (needs a C
+compiler), timm, timm-cl (channels_last), and for backbones, from a clone of the repository,
+official: the structure of the released code, layer by layer, in NCHW. Every round runs each peer
+once; medians over rounds.
 """
 
 import argparse

@@ -10,9 +10,12 @@ from mmplugin.backbones.poolformer import PoolFormer
 from mmplugin.benchmark.work import Peer, Work
 
 FAMILIES = {'poolformer': PoolFormer, 'container': Container}
-FORMS = ('ours', 'plain', 'deploy', 'compiled', 'timm', 'timm-cl')
-"""Ours as built by default, without fast paths, in the deploy form (inference alone), compiled;
-timm's in NCHW and in channels_last (PoolFormer alone)."""
+FORMS = ('ours', 'plain', 'triton', 'deploy', 'compiled', 'timm', 'timm-cl')
+"""Ours as built by default, without fast paths, with ``fast='triton'`` (PoolFormer alone), in the
+deploy form (inference alone), compiled; timm's in NCHW and in channels_last (PoolFormer alone)."""
+
+FAST = {'plain': False, 'triton': 'triton'}
+"""The switch of ours where it is not the default."""
 
 
 def build_ours(backbone: str, **settings) -> nn.Module:
@@ -68,14 +71,17 @@ class BackboneCase:
         """The network of a form in its initial state."""
         if form in self.others:
             return self.others[form](self.name)
-        if form in ('timm', 'timm-cl'):
-            return build_timm(self.name) if self.name.startswith('poolformer-') else None
         if form not in FORMS:
             known = ', '.join((*FORMS, *self.others))
             raise ValueError(f'{form!r} is no peer; choose from {known}')
+        pools = self.name.startswith('poolformer-')
+        if form in ('triton', 'timm', 'timm-cl') and not pools:
+            return None
+        if form in ('timm', 'timm-cl'):
+            return build_timm(self.name)
         if form == 'deploy' and work.training:
             return None
-        model = build_ours(self.name, fast=form != 'plain')
+        model = build_ours(self.name, fast=FAST.get(form, True))
         if form == 'deploy':
             model.eval().deploy()
         if form == 'compiled':

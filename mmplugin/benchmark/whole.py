@@ -14,14 +14,16 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmplugin.analysis.models import forward_pass
+from mmplugin.benchmark.peers import FAST
 from mmplugin.benchmark.samples import fresh, make_batch
 from mmplugin.benchmark.timm_backbone import timm_twin
 from mmplugin.benchmark.work import Peer, Work
 from mmplugin.cli.config import load_config
 
-FORMS = ('ours', 'plain', 'deploy', 'compiled', 'timm', 'timm-cl')
-"""The config as it is, with ``fast=False``, with the backbone deployed (inference alone), with
-backbone and neck compiled, and with timm's backbone in NCHW and in channels_last."""
+FORMS = ('ours', 'plain', 'triton', 'deploy', 'compiled', 'timm', 'timm-cl')
+"""The config as it is, with ``fast=False``, with ``fast='triton'``, with the backbone deployed
+(inference alone), with backbone and neck compiled, and with timm's backbone in NCHW and in
+channels_last."""
 
 
 class WholeCase:
@@ -69,8 +71,8 @@ class WholeCase:
         init_default_scope(self.cfg.default_scope)
         settings = copy.deepcopy(self.cfg.model)
         settings.backbone.init_cfg = None  # nothing is downloaded
-        if form == 'plain':
-            settings.backbone.fast = False
+        if form in FAST:
+            settings.backbone.fast = FAST[form]
         torch.manual_seed(0)
         model = MODELS.build(settings)
         with quiet():

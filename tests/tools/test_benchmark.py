@@ -60,7 +60,7 @@ def test_table_record_and_picture(tmp_path, capsys, small_maps_fused):
     ],
 )
 def test_other_ways_to_run(words, capsys):
-    assert benchmark.main([*QUICK, '--peers', 'ours', 'timm', *words]) == 0
+    assert benchmark.main([*QUICK, '--peers', 'ours', 'triton', 'timm', *words]) == 0
     assert '| timm |' in capsys.readouterr().out
 
 
