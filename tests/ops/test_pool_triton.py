@@ -168,7 +168,7 @@ def test_offsets_past_32_bits_inside_a_sample(shape, strides, wide, triton):
     assert constants['INDEX'] == (kernels.tl.int64 if wide else kernels.tl.int32)
 
 
-def test_who_takes_it():
+def test_who_takes_it(small_maps_fused):
     with FakeTensorMode():
         cpu, cuda = torch.empty(1, 2, 99, 99), torch.empty(1, 2, 99, 99, device='cuda')
         assert [path_of(fast, cuda) for fast in (True, False, 'triton')] == [
