@@ -59,7 +59,6 @@ def values_after(key: re.Pattern, text: str) -> Iterator:
 
 
 def names_of(categories: list) -> tuple[str, ...] | None:
-    try:
-        return tuple(category['name'] for category in categories)
-    except (TypeError, KeyError):
-        return None
+    names = [category.get('name') for category in categories if isinstance(category, dict)]
+    are_names = len(names) == len(categories) and all(isinstance(name, str) for name in names)
+    return tuple(names) if are_names else None

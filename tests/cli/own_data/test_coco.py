@@ -123,8 +123,9 @@ def test_testing_needs_the_evaluated_part_alone(tmp_path):
     assert 'test: annotations/instances_val2017.json' in text
     assert cfg.test_dataloader.dataset.metainfo.classes == ('nut', 'fig')
     train = tmp_path / 'annotations/instances_train2017.json'
-    for content in (train.read_text()[:-200], ''):
-        train.write_text(content)
+    nameless = json.dumps(content(names=(None, 'fig')))
+    for text in (nameless, train.read_text()[:-200], ''):
+        train.write_text(text)
         applied(tmp_path, splits=('test',))
     with pytest.raises(UserError, match=r'train2017.json is no json file'):
         applied(tmp_path)
