@@ -117,8 +117,9 @@ def check(record, truth, cat_ids: Collection[int]) -> None:
     if not KEYS.values() & record.keys():
         raise ValueError('has neither bbox nor segmentation')
     for key, known in (('image_id', truth.imgs), ('category_id', cat_ids)):
-        if not isinstance(record[key], (int, str)) or record[key] not in known:
-            raise ValueError(f'has {key} {record[key]!r}, which is not in the ground truth')
+        number = record[key]
+        if isinstance(number, bool) or not isinstance(number, (int, str)) or number not in known:
+            raise ValueError(f'has {key} {number!r}, which is not in the ground truth')
     if not finite(record['score']):
         raise ValueError(f'has score {record["score"]!r}; it takes a number')
     box = record.get('bbox', [0, 0, 0, 0])
@@ -127,7 +128,8 @@ def check(record, truth, cat_ids: Collection[int]) -> None:
 
 
 def finite(value) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
 
 
 def mask_of(record: dict, truth) -> dict:

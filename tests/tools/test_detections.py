@@ -160,6 +160,8 @@ def test_a_file_without_detections(config, tmp_path):
         ({'image_id': '0'}, "has image_id '0', which is not in the ground truth"),
         ({'image_id': [0]}, 'has image_id [0], which is not in the ground truth'),
         ({'category_id': 99}, 'has category_id 99, which is not in the ground truth'),
+        ({'category_id': True}, 'has category_id True, which is not in the ground truth'),
+        ({'score': True}, 'has score True; it takes a number'),
         ({'score': None}, 'has no score'),
         ({'score': 'high'}, "has score 'high'; it takes a number"),
         ({'score': float('nan')}, 'has score nan; it takes a number'),
@@ -377,7 +379,7 @@ def test_second_pair_published(tmp_path):
 
 @pytest.mark.real_data
 def test_sample_of_ade():
-    """15 of the 150 classes occur: over them mmseg's mIoU is 100, over all it would be 10."""
+    """mmseg's mIoU is over the 15 of the 150 classes that occur."""
     from mmseg.evaluation import IoUMetric
     from mmseg.utils import register_all_modules
 
@@ -402,4 +404,3 @@ def test_sample_of_ade():
     assert (figures['aAcc'], figures['mIoU']) == (100.0, 100.0)
     present = set(torch.cat([labels.flatten() for labels, _ in pairs]).tolist()) - {255}
     assert len(present) == 15
-    assert figures['mIoU'] * len(present) / 150 == pytest.approx(10.0)

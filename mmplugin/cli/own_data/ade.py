@@ -89,9 +89,23 @@ def name_classes(
     if len(classes) < 2:
         raise UserError(
             f'the masks have {amount(len(classes), "class", "classes")}, and a segmentor needs two '
-            'to tell apart; --no-reduce-zero-label makes label 0 one'
+            f'to tell apart{ways_to_more(scans, highest, reduce_zero_label)}'
         )
     return classes, source
+
+
+def ways_to_more(scans: list[Masks], highest: int, reduce_zero_label: bool) -> str:
+    """How labels that are ignored become classes, where the masks have them."""
+    examples = {label: path for scan in reversed(scans) for label, path in scan.examples.items()}
+    text = ''
+    if IGNORED in examples:
+        text += (
+            f'; label {IGNORED}, as in {examples[IGNORED]}, is ignored always: where it stands for '
+            f'a class write {highest + 1} instead'
+        )
+    if reduce_zero_label and 0 in examples:
+        text += '; --no-reduce-zero-label makes label 0 one'
+    return text
 
 
 def place_split(

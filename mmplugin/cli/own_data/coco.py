@@ -3,10 +3,12 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mmplugin.cli.data import datasets_of, metrics_of
 from mmplugin.cli.errors import UserError
 from mmplugin.cli.own_data.coco_file import CocoFile
+from mmplugin.cli.own_data.coco_glance import glance
 from mmplugin.cli.own_data.coco_layout import Place, find_places
 from mmplugin.cli.own_data.heads import set_num_classes
 from mmplugin.cli.own_data.palette import palette
@@ -17,7 +19,8 @@ def use_coco_data(cfg, folder: str, splits: Sequence[str]) -> list[str]:
     """Let a detector's config train and test on the data below ``folder``.
 
     Classes, paths, the annotation files of evaluators and ``num_classes`` are set for every split
-    the data has; schedule and learning rate stay.
+    the data has; schedule and learning rate stay. Of splits that the run does not need the files
+    are not read, but for their classes.
 
     Args:
         cfg: mmengine Config for mmdet; changed in place.
@@ -36,15 +39,32 @@ def use_coco_data(cfg, folder: str, splits: Sequence[str]) -> list[str]:
     places, notes = assign(root, find_places(root))
     if 'train' in splits and 'train' not in places:
         raise UserError(f'--coco-data {root} has no annotation file for train')
-    files = {place: CocoFile(place) for place in dict.fromkeys(places.values())}
-    by_split = {split: files[place] for split, place in places.items()}
-    shared = agreed_classes(list(files.values()))
-    for split, file in by_split.items():
+    files = {place: CocoFile(place) for place in dict.fromkeys(places[s] for s in splits)}
+    others = {place: unread(place) for place in places.values() if place not in files}
+    parts = {**files, **others}
+    shared = agreed_classes(list(parts.values()))
+    for split, place in places.items():
         if cfg.get(f'{split}_dataloader') is not None:
-            place_split(cfg, split, file, root, shared)
+            place_split(cfg, split, parts[place], root, shared)
     set_num_classes(cfg.model, 'mmdet', len(shared))
-    shown = once_each({split: by_split[split] for split in splits if split in by_split})
+    shown = once_each({split: files[places[split]] for split in splits})
     return [f'data of {root}', *notes, *described(root, shown)]
+
+
+class Unread(NamedTuple):
+    """A part of the data that the run does not need, and of which faults do not stop it."""
+
+    path: Path
+    folder: Path
+    classes: tuple[str, ...] | None
+
+
+def unread(place: Place) -> Unread:
+    """Where a part seems to have its images, and its classes if they can be told."""
+    seen = glance(place.annotations)
+    there = [folder for folder in place.folders if folder.is_dir()]
+    likely = [folder for folder in there if seen.image and (folder / seen.image).is_file()]
+    return Unread(place.annotations, [*likely, *there][0], seen.classes)
 
 
 def assign(root: Path, found: dict[str, Place]) -> tuple[dict[str, Place], list[str]]:
@@ -63,11 +83,11 @@ def assign(root: Path, found: dict[str, Place]) -> tuple[dict[str, Place], list[
     return places, []
 
 
-def agreed_classes(files: list[CocoFile]) -> tuple[str, ...]:
+def agreed_classes(files: list[CocoFile | Unread]) -> tuple[str, ...]:
     """The classes, which every file must name in the same order: mmdet numbers them by it."""
     first, *others = files
     for other in others:
-        if other.classes != first.classes:
+        if other.classes is not None and other.classes != first.classes:
             differing = sorted(set(first.classes) ^ set(other.classes))
             how = f'only one has {differing[0]!r}' if differing else 'the order differs'
             raise UserError(
@@ -77,7 +97,9 @@ def agreed_classes(files: list[CocoFile]) -> tuple[str, ...]:
     return first.classes
 
 
-def place_split(cfg, split: str, file: CocoFile, root: Path, classes: tuple[str, ...]) -> None:
+def place_split(
+    cfg, split: str, file: CocoFile | Unread, root: Path, classes: tuple[str, ...]
+) -> None:
     """Write files and classes into the data loader and the evaluator of a split."""
     where = f'{split}_dataloader.dataset'
     ((place, dataset),) = one_of(list(datasets_of(cfg[f'{split}_dataloader'].dataset, where)))
@@ -85,13 +107,8 @@ def place_split(cfg, split: str, file: CocoFile, root: Path, classes: tuple[str,
     if kind != 'CocoDataset':
         raise UserError(f'--coco-data takes a config with CocoDataset, and {place} is a {kind}')
     metrics = metrics_of(cfg.get(f'{split}_evaluator'))
-    if wants_masks(dataset, metrics) and file.without_mask:
-        lacking, total = len(file.without_mask), len(file.annotations)
-        what = 'boxes only' if lacking == total else f'{lacking} of {total} objects without a mask'
-        raise UserError(
-            f'{file.path} has {what} (the first is annotation {file.without_mask[0]["id"]}), and '
-            'this config is for masks; take one for boxes, such as retinanet_*'
-        )
+    if isinstance(file, CocoFile) and wants_masks(dataset, metrics):
+        file.check_masks()
     dataset['data_root'] = str(root)
     dataset['ann_file'] = str(file.path.relative_to(root))
     dataset['data_prefix'] = dict(img=str(file.folder.relative_to(root)))

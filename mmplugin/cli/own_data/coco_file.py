@@ -1,19 +1,13 @@
 """One annotation file in COCO's format, checked for what training and evaluation need of it."""
 
-import json
+import reprlib
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
 
 from mmplugin.cli.errors import UserError
 from mmplugin.cli.own_data.coco_layout import Place
-
-KEYS = {
-    'images': ('id', 'file_name', 'width', 'height'),
-    'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd'),
-    'categories': ('id', 'name'),
-}
-"""What mmdet's CocoDataset and COCO's evaluation read of each record."""
+from mmplugin.cli.own_data.coco_records import mask_fault, read_records
 
 
 class CocoFile:
@@ -34,7 +28,7 @@ class CocoFile:
 
     def __init__(self, place: Place) -> None:
         self.path = place.annotations
-        content = self._read()
+        content = read_records(self.path)
         self.images: list[dict] = content['images']
         self.annotations: list[dict] = content['annotations']
         self.categories: list[dict] = content['categories']
@@ -50,11 +44,6 @@ class CocoFile:
     def objects(self) -> list[dict]:
         """Annotations that are no crowds."""
         return [note for note in self.annotations if not note['iscrowd']]
-
-    @property
-    def without_mask(self) -> list[dict]:
-        """Annotations without a segmentation."""
-        return [note for note in self.annotations if not note.get('segmentation')]
 
     @property
     def boxes_per_class(self) -> list[int]:
@@ -87,27 +76,30 @@ class CocoFile:
                 over += 1
         return over, lost
 
-    def _read(self) -> dict:
-        try:
-            content = json.loads(self.path.read_text(encoding='utf-8'))
-        except ValueError as error:
-            raise UserError(f'{self.path} is no json file: {error}') from error
-        for kind, keys in KEYS.items():
-            records = content.get(kind) if isinstance(content, dict) else None
-            if not isinstance(records, list):
-                raise UserError(f"{self.path} is not in COCO's format: it has no list {kind!r}")
-            for record in records:
-                if lacking := [key for key in keys if key not in record]:
-                    raise UserError(
-                        f'{self.path}: {kind} need {", ".join(keys)}, and the one with id '
-                        f'{record.get("id")} has no {lacking[0]}'
-                    )
-        if not content['images'] or not content['annotations']:
-            raise UserError(f'{self.path} has no images or no annotations')
-        return content
+    def check_masks(self) -> None:
+        """Look at every segmentation.
+
+        Raises:
+            UserError: for the first that is missing or that mmdet or COCO's evaluation cannot read.
+        """
+        if lacking := [note for note in self.annotations if not note.get('segmentation')]:
+            total = len(self.annotations)
+            some = f'{len(lacking)} of {total} objects without a mask'
+            what = 'boxes only' if len(lacking) == total else some
+            raise UserError(
+                f'{self.path} has {what} (the first is annotation {lacking[0]["id"]}), and this '
+                'config is for masks; take one for boxes, such as retinanet_*'
+            )
+        sizes = {image['id']: (image['height'], image['width']) for image in self.images}
+        for note in self.annotations:
+            if fault := mask_fault(note['segmentation'], *sizes[note['image_id']]):
+                raise UserError(
+                    f'{self.path}: annotation {note["id"]} has segmentation '
+                    f'{reprlib.repr(note["segmentation"])}; it {fault}'
+                )
 
     def _check(self) -> None:
-        for kind in KEYS:
+        for kind in ('images', 'annotations', 'categories'):
             counts = Counter(record['id'] for record in getattr(self, kind))
             if twice := [number for number, count in counts.items() if count > 1]:
                 raise UserError(f'{self.path}: {kind} have the id {twice[0]} more than once')
@@ -118,15 +110,9 @@ class CocoFile:
             for note in self.annotations:
                 if note[key] not in known:
                     raise UserError(
-                        f'{self.path}: annotation {note["id"]} has {key} {note[key]}, which is not '
-                        f'among its {kind}'
+                        f'{self.path}: annotation {note["id"]} has {key} {note[key]!r}, which is '
+                        f'not among its {kind}'
                     )
-        for note in self.annotations:
-            if len(note['bbox']) != 4:
-                raise UserError(
-                    f'{self.path}: annotation {note["id"]} has bbox {note["bbox"]}; it takes x, y, '
-                    'width, height'
-                )
 
     def _find_images(self, folders: tuple[Path, ...]) -> Path:
         names = [image['file_name'] for image in self.images]

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmplugin.cli.errors import UserError
+from mmplugin.cli.own_data.coco_glance import glance
+from mmplugin.cli.own_data.coco_records import read_records
 
 LAYOUTS = (
     'annotations/instances_train2017.json (any year or none) with train2017/ or images/train2017/; '
@@ -64,29 +66,50 @@ def named_splits(root: Path) -> dict[str, list[Place]]:
         path = root / name / '_annotations.coco.json'
         if path.is_file():
             found.setdefault(split, []).append(Place(path, (path.parent,)))
-    # COCO's own test files list images alone
-    found['test'] = [place for place in found.get('test', ()) if content_of(place.annotations)]
+    tests = [place for place in found.get('test', ()) if not lists_images_alone(place.annotations)]
+    found['test'] = tests
     return {split: places for split, places in found.items() if places}
 
 
 def only_file(root: Path) -> Place:
     """The one annotation file of a data set that has no splits."""
-    paths = [path for path in json_files(root) if content_of(path)]
-    if len(paths) == 1:
-        return Place(paths[0], (root / 'images', root / paths[0].stem, root, paths[0].parent))
-    if paths:
+    files = json_files(root)
+    paths = [path for path in files if glance(path).is_coco]
+    if len(paths) > 1:
         names = ', '.join(str(path.relative_to(root)) for path in paths)
         raise UserError(
             f'--coco-data {root}: {names} could each be the annotations; name two of them '
             'annotations/train.json and annotations/val.json, or leave one alone'
         )
+    if not paths:
+        raise UserError(f'--coco-data {root} holds no annotation file{instead(root, files)}')
+    (path,) = paths
+    folders = (root / 'images', root / path.stem, root, path.parent)
+    return Place(path, tuple(dict.fromkeys(folders)))
+
+
+def instead(root: Path, files: list[Path]) -> str:
+    """What there is in place of an annotation file, and what there could be."""
     below = [
         path
         for path in sorted(root.iterdir())
-        if path.is_dir() and (named_splits(path) or any(map(content_of, json_files(path))))
+        if path.is_dir()
+        and (named_splits(path) or any(glance(file).is_coco for file in json_files(path)))
     ]
-    hint = f'; try --coco-data {below[0]}' if len(below) == 1 else ''
-    raise UserError(f'--coco-data {root} holds no annotation file{hint}; it may be: {LAYOUTS}')
+    if len(below) == 1:
+        return f'; try --coco-data {below[0]}; it may be: {LAYOUTS}'
+    if files:
+        return f' that serves: {"; ".join(map(refusal, files[:3]))}'
+    return f'; it may be: {LAYOUTS}'
+
+
+def refusal(path: Path) -> str:
+    """Why a file is no annotation file."""
+    try:
+        read_records(path)
+    except UserError as error:
+        return str(error)
+    return f'{path} has no categories'
 
 
 def json_files(root: Path) -> list[Path]:
@@ -95,11 +118,12 @@ def json_files(root: Path) -> list[Path]:
     ]
 
 
-def content_of(path: Path) -> dict | None:
-    """What a file holds, if it is a COCO-format one with annotations."""
+def lists_images_alone(path: Path) -> bool:
+    """Whether a file is like those of COCO's own test images, which have no objects."""
+    if glance(path).objects:
+        return False
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError:
-        return None
-    is_coco = isinstance(content, dict) and {'images', 'categories'} <= content.keys()
-    return content if is_coco and content.get('annotations') else None
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and 'images' in content and not content.get('annotations')

@@ -2,11 +2,13 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mmplugin.cli.errors import UserError
 from mmplugin.cli.own_data.ade_layout import Pairs
@@ -30,7 +32,8 @@ class Masks:
         sizes: {(width, height): images}.
 
     Raises:
-        UserError: for a mask that is no label map, or not as large as its image.
+        UserError: for a file that cannot be read, a mask that is no label map, or one not as large
+            as its image.
     """
 
     def __init__(self, pairs: Pairs) -> None:
@@ -59,11 +62,11 @@ class Masks:
 def read_pair(paths: tuple[Path, Path]) -> tuple[tuple[int, int], np.ndarray]:
     """Size of an image and pixels of each label in its mask."""
     picture, mask = paths
-    with Image.open(picture) as image:
+    with readable(picture) as image:
         size = image.size
         if image.getexif().get(ORIENTATION, 1) > 4:  # a quarter turn
             size = size[::-1]
-    with Image.open(mask) as image:
+    with readable(mask) as image:
         if image.mode not in ('L', 'P', '1'):
             raise UserError(
                 f'{mask} is no mask of labels: it must have one channel of 8 bits, and is of mode '
@@ -76,3 +79,15 @@ def read_pair(paths: tuple[Path, Path]) -> tuple[tuple[int, int], np.ndarray]:
             )
         labels = np.asarray(image, dtype=np.uint8)
     return size, np.bincount(labels.ravel(), minlength=256)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[Image.Image]:
+    """The picture of a file; what Pillow cannot read there is a UserError that names the file."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except UnidentifiedImageError:
+        raise UserError(f'{path} is no picture, or a broken one') from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f'{path} cannot be read as a picture: {error}') from None

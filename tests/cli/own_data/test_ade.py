@@ -133,6 +133,32 @@ def test_one_class_is_too_few(tmp_path):
     assert cfg.model.decode_head.num_classes == 2
 
 
+@pytest.mark.parametrize(
+    ('labels', 'reduce_zero_label', 'hints'),
+    [
+        (((0, 255),), True, 'write 1 instead; --no-reduce-zero-label'),
+        (((0, 255),), False, 'write 1 instead$'),
+        (((255, 255),), True, 'write 1 instead$'),
+        (((1, 255),), True, 'write 2 instead$'),
+        (((0, 0),), False, 'to tell apart$'),
+    ],
+)
+def test_what_255_means_is_said_where_classes_lack(labels, reduce_zero_label, hints, tmp_path):
+    write(tmp_path, labels=labels)
+    with pytest.raises(UserError, match=hints) as caught:
+        applied(tmp_path, reduce_zero_label=reduce_zero_label)
+    assert (f'label 255, as in {tmp_path}' in str(caught.value)) == ('write' in hints)
+
+
+@pytest.mark.parametrize('place', ['images/training/a.jpg', 'annotations/training/a.png'])
+@pytest.mark.parametrize('size', [0, 40], ids=['empty', 'cut off'])
+def test_pictures_that_cannot_be_read(place, size, data):
+    path = data / place
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(UserError, match=f'{place} (is no picture|cannot be read as a picture)'):
+        applied(data)
+
+
 @pytest.mark.parametrize('text', ['\n', 'sky\nsea\nsky\n'])
 def test_bad_names(text, data):
     (data / 'classes.txt').write_text(text)

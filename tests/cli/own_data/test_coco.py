@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,54 @@ def test_one_file_trains_and_evaluates_on_itself_and_says_so(place, tmp_path):
     assert 'train = val: ' in text
 
 
+def test_testing_needs_the_evaluated_part_alone(tmp_path):
+    write(tmp_path, 'annotations/instances_train2017.json', 'train2017')
+    write(tmp_path, 'annotations/instances_val2017.json', 'val2017')
+    shutil.rmtree(tmp_path / 'train2017')
+    cfg, text = applied(tmp_path, splits=('test',))
+    assert 'test: annotations/instances_val2017.json' in text
+    assert cfg.test_dataloader.dataset.metainfo.classes == ('nut', 'fig')
+    train = tmp_path / 'annotations/instances_train2017.json'
+    nameless = json.dumps(content(names=(None, 'fig')))
+    for text in (nameless, train.read_text()[:-200], ''):
+        train.write_text(text)
+        applied(tmp_path, splits=('test',))
+    with pytest.raises(UserError, match=r'train2017.json is no json file'):
+        applied(tmp_path)
+
+
+@pytest.mark.parametrize('fault', ['a missing image', 'half a file'])
+def test_training_does_without_the_test_part(fault, tmp_path):
+    for split in ('train', 'val', 'test'):
+        write(tmp_path, f'{split}.json', f'images/{split}')
+    if fault == 'a missing image':
+        (tmp_path / 'images/test/b.png').unlink()
+    else:
+        (tmp_path / 'test.json').write_text((tmp_path / 'test.json').read_text()[:300])
+    cfg, text = applied(tmp_path)
+    assert paths(cfg, 'test') == ('test.json', 'images/test')
+    assert 'test' not in text.splitlines()[1]
+    with pytest.raises(UserError, match=r'b.png|test.json is no json file'):
+        applied(tmp_path, splits=('test',))
+
+
+def test_what_a_run_does_not_need_is_set_too(tmp_path):
+    write(tmp_path, 'train.json', 'images')
+    write(tmp_path, 'val.json', 'val')
+    (tmp_path / 'train').mkdir()
+    cfg, _ = applied(tmp_path, splits=('test',))
+    assert paths(cfg, 'train') == ('train.json', 'images')
+    assert cfg.train_dataloader.dataset.metainfo.classes == ('nut', 'fig')
+
+
+def test_classes_of_what_a_run_does_not_need_agree(tmp_path):
+    write(tmp_path, 'train.json', 'images')
+    write(tmp_path, 'val.json', 'images')
+    write(tmp_path, 'test.json', 'images', content(names=('fig', 'nut')))
+    with pytest.raises(UserError, match=r'test.json .* the order differs'):
+        applied(tmp_path)
+
+
 def test_classes_and_heads(tmp_path):
     write(tmp_path, 'train.json', 'images')
     cfg, _ = applied(tmp_path)
@@ -177,10 +226,14 @@ def test_description(tmp_path):
     assert ['boxes', 'train', 'val'] in rows
 
 
-def broken(**change):
+def changed(kind, **change):
     made = content()
-    made['annotations'][1].update(change)
+    made[kind][1].update(change)
     return made
+
+
+def broken(**change):
+    return changed('annotations', **change)
 
 
 def lacking(kind, key):
@@ -196,17 +249,51 @@ def lacking(kind, key):
         (broken(image_id=9), 'annotation 2 has image_id 9, which is not among its images'),
         (broken(category_id=9), 'annotation 2 has category_id 9'),
         (broken(bbox=[1, 2, 3]), 'annotation 2 has bbox'),
+        (broken(bbox=None), 'annotation 2 has bbox None; it takes x, y, width, height'),
+        (broken(bbox=['1', '2', '3', '4']), 'annotation 2 has bbox'),
+        (broken(bbox=[float('nan')] * 4), 'annotation 2 has bbox'),
+        (broken(category_id=[7]), 'annotation 2 has category_id'),
+        (broken(category_id=True), 'annotation 2 has category_id True'),
+        (broken(category_id='6'), "annotation 2 has category_id '6', which is not among"),
+        (broken(area=None), 'annotation 2 has area None; it takes a number from 0 on'),
+        (broken(iscrowd=None), 'annotation 2 has iscrowd None; it takes 0 or 1'),
+        (broken(id=None), r'annotation number 1 \(from 0\) has id None'),
+        (content(annotations=[7]), r'annotations are objects, and number 0 \(from 0\) is 7'),
+        (changed('images', width=None), 'image 1 has width None; it takes a whole number'),
+        (changed('images', height=0), 'image 1 has height 0'),
+        (changed('images', file_name=None), 'image 1 has file_name None'),
+        (changed('categories', name=None), 'category 6 has name None; it takes a text'),
         (content(names=('nut', 'nut')), "two categories are named 'nut'"),
-        (content(annotations=[]), 'no images or no annotations'),
-        (lacking('annotations', 'iscrowd'), 'the one with id 2 has no iscrowd'),
-        (lacking('images', 'width'), 'the one with id 1 has no width'),
+        (content(annotations=[]), 'has no images or no annotations'),
+        (lacking('annotations', 'iscrowd'), 'annotation 2 has no iscrowd'),
+        (lacking('images', 'width'), 'image 1 has no width'),
+        (lacking('images', 'id'), r'image number 1 \(from 0\) has no id'),
         ({'images': []}, "no list 'annotations'"),
+        ([], "no list 'images'"),
     ],
     ids=str,
 )
 def test_faults_of_the_file(made, message, tmp_path):
-    write(tmp_path, 'annotations/train.json', 'images', made)
-    with pytest.raises(UserError, match=message):
+    write(tmp_path, 'annotations/train.json', 'images')
+    (tmp_path / 'annotations/train.json').write_text(json.dumps(made))
+    with pytest.raises(UserError, match=f'train.json.* {message}'):
+        applied(tmp_path, BOXES)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', 'is no json file: Expecting value'),
+        (json.dumps(content())[:-200], 'is no json file: '),
+        (json.dumps(content(annotations=[])), 'has no images or no annotations'),
+        ('{}', "is not in COCO's format: it has no list 'images'"),
+        (json.dumps(content(categories=[])), 'has no categories'),
+    ],
+)
+def test_faults_of_the_only_file(text, message, tmp_path):
+    write(tmp_path, 'nuts.json', 'images')
+    (tmp_path / 'nuts.json').write_text(text)
+    with pytest.raises(UserError, match=f'nuts.json {message}'):
         applied(tmp_path)
 
 
@@ -218,6 +305,14 @@ def test_images_that_are_missing(tmp_path):
     (tmp_path / 'images/a.png').unlink()
     with pytest.raises(UserError, match=r'such as a.png, are in none of the folders .*/images'):
         applied(tmp_path)
+
+
+def test_folders_without_images_are_named_once(tmp_path):
+    write(tmp_path, 'nuts.json', 'elsewhere')
+    with pytest.raises(UserError, match='are in none of the folders') as caught:
+        applied(tmp_path)
+    folders = str(caught.value).rpartition('folders ')[2].split(', ')
+    assert folders == [str(tmp_path / name) for name in ('images', 'nuts', '')]
 
 
 @pytest.mark.parametrize('config', [MASKS, BOXES], ids=['masks', 'boxes'])
@@ -238,6 +333,34 @@ def test_one_object_without_a_mask(tmp_path):
     write(tmp_path, 'train.json', 'images', broken(segmentation=[]))
     with pytest.raises(UserError, match=r'1 of 2 objects without a mask .*annotation 2'):
         applied(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('mask', 'message'),
+    [
+        ('abc', "segmentation 'abc'; it takes a list of polygons"),
+        ([2, 2, 10, 2, 10, 10], 'it takes a list of polygons'),
+        ([[1, 2]], r'segmentation \[\[1, 2\]\]; .* three points'),
+        ([[1, 2, 3, 4, 5, 6, 7]], 'three points'),
+        ([[1, 2, 3, 4, 5, None]], 'it takes a list of polygons'),
+        (dict(counts=[6]), r'takes counts and the size \[24, 32\]'),
+        (dict(counts=[6], size=[3, 2]), r'takes counts and the size \[24, 32\]'),
+    ],
+    ids=str,
+)
+def test_masks_that_cannot_be_read(mask, message, tmp_path):
+    write(tmp_path, 'train.json', 'images', broken(segmentation=mask))
+    with pytest.raises(UserError, match=f'train.json: annotation 2 has .*{message}'):
+        applied(tmp_path)
+    applied(tmp_path, BOXES)  # which reads no masks
+
+
+@pytest.mark.parametrize(
+    'mask', [dict(counts=[24 * 32], size=[24, 32]), [[2, 2, 10, 2, 10, 10], [1, 2]]], ids=str
+)
+def test_masks_that_mmdet_reads(mask, tmp_path):
+    write(tmp_path, 'train.json', 'images', broken(segmentation=mask))
+    applied(tmp_path)
 
 
 @pytest.mark.parametrize(
