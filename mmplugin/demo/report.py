@@ -6,6 +6,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from mmplugin.demo.parts import PARTS
+from mmplugin.files import write_whole
+
 PACKAGES = (
     'mmplugin', 'torch', 'torchvision', 'mmengine', 'mmcv', 'mmcv-lite', 'mmdet',
     'mmsegmentation', 'numpy', 'pycocotools',
@@ -61,14 +64,26 @@ def versions() -> dict[str, str]:
 def write_report(path: Path, parts: dict[str, dict], judged: bool) -> None:
     """Write the json: results of each part, the verdict, machine and versions.
 
+    Results of other parts that the file has from an earlier run stay in it.
+
     Args:
         path: File to write.
         parts: Per part its metrics, seconds and what it missed.
         judged: False for a smoke run; ``passed`` is then null.
     """
+    parts = {**earlier_parts(path), **parts}
     passed = not any(part['missed'] for part in parts.values()) if judged else None
     content = {'passed': passed, **parts, 'machine': machine(), 'versions': versions()}
-    path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    write_whole(path, json.dumps(content, indent=2) + '\n')
+
+
+def earlier_parts(path: Path) -> dict[str, dict]:
+    """Per part what a report holds; empty where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return {}
+    return {name: part for name, part in content.items() if name in {p.name for p in PARTS}}
 
 
 def describe(parts: dict[str, dict], judged: bool) -> str:
@@ -78,8 +93,8 @@ def describe(parts: dict[str, dict], judged: bool) -> str:
         spent = part['train_seconds'] + part['test_seconds']
         verdict = 'missed: ' + '; '.join(part['missed']) if part['missed'] else 'bar reached'
         verdict = verdict if judged else 'smoke run, no verdict'
-        lines.append(
-            f'{name}: {verdict}, {spent:.0f} s (aim on 2 cores: {part["seconds_aimed_at"]})'
-        )
+        aim = part['seconds_aimed_at']
+        side = 'over' if spent > aim else 'within'
+        lines.append(f'{name}: {verdict}; {spent:.0f} s, {side} the {aim} s meant for two cores')
         lines += [f'  {key:<12} {part[key]}' for key in ('predictions', 'curves', 'checkpoint')]
     return '\n'.join(lines)

@@ -49,9 +49,20 @@ def test_report_says_whether_the_bar_was_reached(tmp_path, missed, judged, passe
     assert content['passed'] is passed
     assert content['p']['metrics'] == {'a': 1.0}
     text = describe({'p': result(missed)}, judged)
-    assert '12 s' in text and '/x.png' in text
+    assert '12 s, within the 300 s' in text and '/x.png' in text
     assert ('missed: a 0 < 1' in text) == (bool(missed) and judged)
     assert ('no verdict' in text) != judged
+
+
+def test_report_keeps_the_parts_of_an_earlier_run(tmp_path):
+    path = tmp_path / 'm.json'
+    for parts in ({'instance': result(['a 0 < 1'])}, {'semantic': result([])}):
+        write_report(path, parts, judged=True)
+    content = json.loads(path.read_text())
+    assert content['instance']['missed'] == ['a 0 < 1'] and content['semantic']['missed'] == []
+    assert content['passed'] is False
+    write_report(path, {'instance': result([])}, judged=True)
+    assert json.loads(path.read_text())['passed'] is True
 
 
 def test_newest_metrics(tmp_path):
