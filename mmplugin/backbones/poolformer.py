@@ -16,7 +16,8 @@ from mmplugin.ops.mlp_residual import (
     norm_mlp_residual,
     run_norm_mlp_residual,
 )
-from mmplugin.ops.paths import dispatched, fused_on, path_of
+from mmplugin.ops.norm_linear_triton import run_triton_norm_linear, triton_norm_linear
+from mmplugin.ops.paths import dispatched, path_of
 from mmplugin.ops.pool_residual import (
     fused_norm_pool_residual,
     norm_pool_residual,
@@ -82,13 +83,30 @@ class PoolFormerBlock(MetaFormerBlock):
 
     def mix_channels(self, x: Tensor) -> Tensor:
         norm = self.norm2
-        if not (self.fast and norm.affine and fused_on(x, norm.weight)):
+        path = path_of(self.fast, x, *norm.parameters())
+        if path == 'triton' and x.dtype != torch.float64:
+            hidden = self.triton_hidden(x)
+            return x + self.drop_path(self.layer_scale2(self.mlp.fc2(hidden)))
+        if path != 'fused' or not norm.affine:
             return super().mix_channels(x)
         scale = self.scaled(self.layer_scale2.scale, x)
         keep_hidden = torch.is_grad_enabled() and x.shape[1] > CHEAP_CHANNELS
         weights = norm.weight, norm.bias, *self.mlp.matrices(), scale
         fused = norm_mlp_residual, run_norm_mlp_residual
         return dispatched(*fused, x, *weights, norm.eps, keep_hidden)[0]
+
+    def triton_hidden(self, x: Tensor) -> Tensor:
+        """``gelu(fc1(norm2(x)))``: (B, C, H, W) to (B, D, H, W), channels_last."""
+        norm, fc1 = self.norm2, self.mlp.fc1
+        dim, device = x.shape[1], x.device.type
+        affine = (norm.weight, norm.bias) if norm.affine else (x.new_ones(dim), x.new_zeros(dim))
+        weights = fc1.weight.flatten(1), fc1.bias
+        if torch.is_autocast_enabled(device):  # which does not reach into operations of ours
+            weights = (t.to(torch.get_autocast_dtype(device)) for t in weights)
+        gelu = dim <= CHEAP_CHANNELS or not torch.is_grad_enabled()
+        fused = triton_norm_linear, run_triton_norm_linear
+        hidden, _ = dispatched(*fused, x, *affine, *weights, norm.eps, gelu)
+        return hidden if gelu else self.mlp.act(hidden)
 
     def rewrite(self) -> None:
         """Fold the affine pairs of both norms and the second layer scale into their neighbours."""
@@ -129,9 +147,9 @@ class PoolFormer(MetaFormer):
         fast: channels_last maps and, on large ones, fused operations where the machine has them
             (CPUs, float32 or float64, no autocast), the same results but for rounding.
             Hooks on layers inside a block are not called there. ``'triton'``: the same, and on a
-            CUDA device the token halves are Triton kernels, which have **not run on a GPU yet**:
-            compare them there with True before trusting them. False: every layer as written.
-            Default True.
+            CUDA device the token halves, and the norm with the first layer of the channel halves
+            (not in float64), are Triton kernels, which have **not run on a GPU yet**: compare them
+            there with True before trusting them. False: every layer as written. Default True.
         strict_load: whether a pretrained file must fit exactly but for the expected gaps
             (classifier head, output norms). Default True.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL_OR_NAME)`` reads official, timm,

@@ -8,15 +8,11 @@ Tested under Triton's interpreter on a CPU, and compiled for GPUs there. It has 
 yet, which is why a backbone takes it only with ``fast='triton'``.
 """
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 
-ROWS = 8
-"""Rows of a map that a program goes down; it reads ``pool_size - 1`` more."""
-TILE = 1024
-"""Values a program works on at once: 8 a thread."""
+from mmplugin.ops import maps_triton
+from mmplugin.ops.maps_triton import new_moments, sample_moments, tiling
 
 
 def run_triton_norm_pool_residual(
@@ -38,17 +34,12 @@ def run_triton_norm_pool_residual(
     Raises:
         RuntimeError: where Triton is not installed.
     """
-    kernels = load_kernels()
+    kernels = maps_triton.load_kernels('pool')
     y = torch.empty_like(x, dtype=torch.promote_types(x.dtype, gain.dtype))
+    moments = sample_moments(x, y.dtype, eps)
     grid, constants = tiling(kernels, y.dtype, x, y)
-    parts = new_moments(y, grid[0], 3)
-    moments = new_moments(y, len(x), 2)
     sizes = tuple(x.shape[1:])
     with torch.cuda.device_of(x):
-        kernels.part_moments[grid](x, x.stride(), parts, sizes, **constants)
-        kernels.whole_moments[(len(x),)](
-            parts, moments, grid[0] // max(len(x), 1), eps=eps, BLOCK=TILE, ACC=constants['ACC']
-        )
         kernels.mix[grid](
             *(x, x.stride(), gain, strides_of_rows(gain), moments, y, y.stride(), sizes),
             RADIUS=pool_size // 2,
@@ -70,7 +61,7 @@ def triton_norm_pool_residual_backward(
 
     Each pass pools the gradient anew, which is cheaper than writing it pooled and reading it back.
     """
-    kernels = load_kernels()
+    kernels = maps_triton.load_kernels('pool')
     dx = torch.empty_like(x)
     grid, constants = tiling(kernels, moments.dtype, grad, x, dx)
     constants['RADIUS'] = pool_size // 2
@@ -92,76 +83,15 @@ def triton_norm_pool_residual_backward(
     return [dx, (dgain if len(gain) == batch else dgain.sum(0, keepdim=True)).to(gain.dtype)]
 
 
-def load_kernels() -> ModuleType:
-    """The kernels. Triton is imported here and nowhere else.
-
-    Raises:
-        RuntimeError: where Triton is not installed.
-    """
-    try:
-        from mmplugin.ops import pool_triton_kernels
-    except ImportError as error:
-        raise RuntimeError(
-            f"fast='triton' needs the package triton on a GPU ({error}); without it choose "
-            'fast=True'
-        ) from error
-    return pool_triton_kernels
-
-
-def tiling(kernels: ModuleType, dtype: torch.dtype, *maps: Tensor) -> tuple[tuple[int], dict]:
-    """The grid of programs over maps of one size, and the constants of the kernels.
-
-    Args:
-        kernels: :func:`load_kernels`.
-        dtype: of the result; float64 is computed in float64, anything else in float32.
-        maps: (B, C, H, W) in any layouts; the last one decides which way tiles are long.
-    """
-    batch, channels, height, width = maps[-1].shape
-    across, deep = tile_of(maps[-1])
-    tiles = -(-height // ROWS) * -(-width // across) * -(-channels // deep)
-    spans = (sum((n - 1) * s for n, s in zip(t.shape[1:], t.stride()[1:])) for t in maps)
-    tl = kernels.tl
-    return (batch * tiles,), dict(
-        ROWS=ROWS,
-        BLOCK_W=across,
-        BLOCK_C=deep,
-        ACC=tl.float64 if dtype == torch.float64 else tl.float32,
-        INDEX=tl.int64 if max(spans) >= 2**31 else tl.int32,
-    )
-
-
-def tile_of(x: Tensor) -> tuple[int, int]:
-    """Columns and channels of a tile, powers of two, long along the dense side of the map."""
-    _, channels, _, width = x.shape
-    if x.stride(1) < x.stride(3):
-        deep = 64 if channels % 64 == 0 else 32
-        across = TILE // deep
-    else:
-        across = min((128, 64, 32), key=lambda n: -(-width // n) * n)  # the fewest idle columns
-        deep = TILE // across
-    return min(across, power_of_two(width)), min(deep, power_of_two(channels))
-
-
-def power_of_two(length: int) -> int:
-    """The smallest one that is not smaller."""
-    return 1 << (length - 1).bit_length()
-
-
 def strides_of_rows(gain: Tensor) -> tuple[int, int]:
     """Strides of a matrix (B, C), of which (1, C) serves every sample."""
     return (gain.stride(0) if len(gain) > 1 else 0), gain.stride(1)
 
 
-def new_moments(like: Tensor, *shape: int) -> Tensor:
-    """Memory for statistics in the dtype that is computed in."""
-    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-    return like.new_empty(shape, dtype=dtype)
-
-
 @triton_norm_pool_residual.register_fake
 def _(x, gain, *args):
     y = torch.empty_like(x, dtype=torch.promote_types(x.dtype, gain.dtype))
-    return y, new_moments(y, len(x), 2)
+    return y, new_moments(x, y.dtype, len(x), 2)
 
 
 @triton_norm_pool_residual_backward.register_fake

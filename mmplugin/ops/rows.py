@@ -17,7 +17,7 @@ def rows_of(x: Tensor) -> Tensor:
 def map_of(rows: Tensor, like: Tensor) -> Tensor:
     """(B, H W, C) to a channels_last map with the batch, height and width of ``like``."""
     batch, _, height, width = like.shape
-    return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
+    return rows.view(batch, height, width, rows.shape[-1]).permute(0, 3, 1, 2)
 
 
 def pieces(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:

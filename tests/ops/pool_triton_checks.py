@@ -1,33 +1,18 @@
-"""The Triton token half against its plain twin: run by test_pool_triton.py in a process of its own.
-
-With ``TRITON_INTERPRET=1``, which Triton reads while it is imported, on the CPU; otherwise on the
-GPU. Interpreted maps are tiny, since every row of every program costs milliseconds there.
-"""
-
-import os
+"""The Triton token half against its plain twin: run by test_pool_triton.py."""
 
 import pytest
 import torch
 import torch._dynamo.testing
 from torch.utils.checkpoint import checkpoint
 
-import mmplugin.backbones.poolformer
-from mmplugin.backbones.poolformer import PoolFormerBlock
-from mmplugin.ops.paths import path_of
 from mmplugin.ops.pool_residual import norm_pool_residual
 from mmplugin.ops.pool_triton import triton_norm_pool_residual
-from mmplugin.ops.recompute import recomputed
-from tests.tensors import image, randomise
+from tests.ops.triton_tools import BOUNDS, DEVICE, assert_alike, laid_out, on_gpu
+from tests.tensors import image
 
-INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
-DEVICE = 'cpu' if INTERPRETED else 'cuda'
 EPS = 1e-5
 
 slow = pytest.mark.slow
-on_gpu = pytest.mark.skipif(INTERPRETED, reason='too much memory for the interpreter')
-
-# largest error over the largest value: a rounding or two in the dtype of the result
-BOUNDS = {torch.float64: 1e-13, torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 
 # batch, channels, height, width; pool size; rows of the gain; layout
 CASES = [
@@ -44,18 +29,6 @@ CASES = [
     pytest.param((2, 320, 50, 84), 3, 2, 'contiguous', id='stage-3', marks=on_gpu),
     pytest.param((1, 512, 25, 42), 7, 1, 'contiguous', id='stage-4', marks=on_gpu),
 ]
-
-
-def laid_out(x, layout):
-    """The same map in another layout."""
-    if layout == 'channels_last':
-        return x.contiguous(memory_format=torch.channels_last)
-    if layout == 'transposed':
-        return x.mT.contiguous().mT
-    if layout == 'strided':  # every second row and channel of a larger map
-        larger = x.new_empty(x.shape[0], 2 * x.shape[1], 2 * x.shape[2], x.shape[3])
-        return larger[:, ::2, ::2].copy_(x)
-    return x.contiguous()
 
 
 def inputs_of(shape, rows=1, layout='contiguous', dtype=torch.float64, offset=0.7):
@@ -81,12 +54,6 @@ def results_of(form, x, gain, *args):
 
 def truth_of(x, gain, *args):
     return results_of(plain, *(t.detach().double().requires_grad_() for t in (x, gain)), *args)
-
-
-def assert_alike(mine, true, bound):
-    assert mine.shape == true.shape
-    if true.numel():
-        assert (mine - true).abs().max() <= bound * true.abs().max().clamp_min(1)
 
 
 @pytest.mark.parametrize(('shape', 'pool_size', 'rows', 'layout'), CASES)
@@ -204,44 +171,3 @@ def test_a_map_nobody_asks_of_has_no_gradient():
     x, gain = inputs_of((1, 2, 2, 3))
     (kernels(x, gain).detach() + 0 * gain.sum()).sum().backward()
     assert x.grad is None and gain.grad.abs().sum() == 0
-
-
-# in the backbone's block -----------------------------------------------------------------------
-
-
-@pytest.fixture
-def on_any_device(monkeypatch):
-    """The block takes the kernels for maps on the CPU, too."""
-
-    def path(fast, *tensors):
-        return 'triton' if fast == 'triton' else path_of(fast, *tensors)
-
-    monkeypatch.setattr(mmplugin.backbones.poolformer, 'path_of', path)
-
-
-@pytest.mark.parametrize('autocast', [pytest.param(False, marks=slow), True])
-def test_block_under_checkpointing_and_autocast(autocast, on_any_device):
-    results = []
-    for fast in ('triton', False):
-        block = randomise(PoolFormerBlock(4, 2, 0.5, 1e-5, 3, fast).to(DEVICE))
-        x = image(3, 4, 2, 5, dtype=torch.float32).to(DEVICE).requires_grad_()
-        torch.manual_seed(5)  # of drop path
-        with torch.autocast(DEVICE, torch.bfloat16, enabled=autocast):
-            y = recomputed(block, x)
-        y.square().sum().backward()
-        results.append([y, x.grad, *(p.grad for p in block.parameters() if p.requires_grad)])
-    for mine, other in zip(*results):
-        assert mine.dtype == other.dtype
-        assert_alike(mine, other, 0.02 if autocast else 1e-5)
-
-
-@pytest.mark.parametrize('deploy', [pytest.param(False, marks=slow), True])
-def test_block_at_inference(deploy, on_any_device):
-    outputs = []
-    for fast in ('triton', False):
-        block = randomise(PoolFormerBlock(4, 2, 0.0, 1e-5, 3, fast).to(DEVICE)).eval()
-        if deploy:
-            block.deploy()
-        with torch.no_grad():
-            outputs.append(block(image(1, 4, 4, 5, dtype=torch.float32).to(DEVICE)))
-    assert_alike(*outputs, 1e-5)

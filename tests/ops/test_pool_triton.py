@@ -2,91 +2,32 @@
 
 import logging
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.logging import MMLogger
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-import mmplugin.ops
 from mmplugin.backbones import PoolFormer
-from mmplugin.ops import pool_triton
+from mmplugin.ops import maps_triton, pool_triton
 from mmplugin.ops.paths import path_of
-from tests.compat.environments import run_python
 from tests.families import TINY
+from tests.ops.triton_tools import Calls, by_speed, replace_kernels, run_interpreted, run_on_gpu
 
 slow = pytest.mark.slow
 
-
-@pytest.fixture
-def triton():
-    return pytest.importorskip('triton')
+CHECKS = 'pool_triton_checks.py'
 
 
-def run_checks(marker: str, **environ: str) -> None:
-    """Run pool_triton_checks.py in a fresh process; its report is the message of a failure."""
-    options = ('-p', 'no:cacheprovider', '-p', 'no:xdist', '--tb=short', '-m', marker)
-    run = run_python('-m', 'pytest', *options, 'tests/ops/pool_triton_checks.py', **environ)
-    if run.returncode:
-        pytest.fail(run.stdout[-20000:] + run.stderr[-2000:], pytrace=False)
-
-
-@pytest.mark.parametrize('marker', ['not slow', pytest.param('slow', marks=slow)])
+@by_speed
 def test_interpreted_on_the_cpu(marker, triton):
-    run_checks(marker, TRITON_INTERPRET='1', CUDA_VISIBLE_DEVICES='')
+    run_interpreted(marker, CHECKS)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize('marker', ['not slow', pytest.param('slow', marks=slow)])
+@by_speed
 def test_on_the_gpu(marker, triton):
-    if not torch.cuda.is_available():
-        pytest.skip('no CUDA device')
-    run_checks(marker, TRITON_INTERPRET='0')
-
-
-# Triton's compiler needs no GPU -----------------------------------------------------------------
-
-
-def stand_in(launch, tl) -> SimpleNamespace:
-    """What to launch instead of the kernels: a function (name, grid, arguments, constants)."""
-
-    class Kernel:
-        def __init__(self, name):
-            self.name = name
-
-        def __getitem__(self, grid):
-            return lambda *args, **constants: launch(self.name, grid, args, constants)
-
-    names = 'part_moments', 'whole_moments', 'mix', 'part_correlation', 'spread'
-    return SimpleNamespace(tl=tl, **{name: Kernel(name) for name in names})
-
-
-@pytest.fixture
-def compiled(triton, monkeypatch, tmp_path):
-    """(architecture) -> a dict that fills with the launched kernels, compiled instead of run."""
-    from triton.backends.compiler import GPUTarget
-
-    monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path))
-    kernels = pool_triton.load_kernels()
-
-    def start(architecture: int) -> dict:
-        driver = SimpleNamespace(
-            get_current_target=lambda: GPUTarget('cuda', architecture, 32),
-            get_current_device=lambda: f'compiler for {architecture}',  # the key of Triton's caches
-            get_current_stream=lambda device: 0,
-        )
-        monkeypatch.setattr(triton.runtime.driver, '_active', driver)
-        programs = {}
-
-        def warm_up(name, grid, args, constants):
-            programs[name] = getattr(kernels, name).warmup(*args, grid=grid, **constants)
-
-        monkeypatch.setattr(pool_triton, 'load_kernels', lambda: stand_in(warm_up, kernels.tl))
-        return programs
-
-    return start
+    run_on_gpu(marker, CHECKS)
 
 
 @slow
@@ -111,21 +52,6 @@ def test_compiles_for_gpus(architecture, dtype, layout, compiled):
         assert '.v4.b32' in programs['mix'].asm['ptx'] or '.v2.b64' in programs['mix'].asm['ptx']
 
 
-# wiring -----------------------------------------------------------------------------------------
-
-
-class Calls(TorchDispatchMode):
-    """The names of the operations called inside."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.names.append(function._schema.name)
-        return function(*args, **(kwargs or {}))
-
-
 LAYOUTS = {
     'contiguous': lambda x: x,
     'channels_last': lambda x: x.contiguous(memory_format=torch.channels_last),
@@ -137,8 +63,7 @@ LAYOUTS = {
 @pytest.mark.parametrize('layout', LAYOUTS)
 def test_no_map_is_copied(layout, triton, monkeypatch):
     """Between the kernels, which are left out here, nothing but small sums."""
-    tl = pool_triton.load_kernels().tl
-    monkeypatch.setattr(pool_triton, 'load_kernels', lambda: stand_in(lambda *args: None, tl))
+    replace_kernels(monkeypatch, lambda *launch: None)
     x, gain = LAYOUTS[layout](torch.zeros(2, 6, 8, 10)).half(), torch.zeros(1, 6).half()
     with Calls() as calls:
         y, moments = pool_triton.run_triton_norm_pool_residual(x, gain, 3, 1e-5)
@@ -163,8 +88,8 @@ def test_no_map_is_copied(layout, triton, monkeypatch):
 def test_offsets_past_32_bits_inside_a_sample(shape, strides, wide, triton):
     """Samples and rows always have 64 bits."""
     x = torch.empty(1, device='meta').as_strided(shape, strides)
-    kernels = pool_triton.load_kernels()
-    _, constants = pool_triton.tiling(kernels, x.dtype, x)
+    kernels = maps_triton.load_kernels('maps')
+    _, constants = maps_triton.tiling(kernels, x.dtype, x)
     assert constants['INDEX'] == (kernels.tl.int64 if wide else kernels.tl.int32)
 
 
@@ -200,7 +125,8 @@ def test_backbone_on_cuda_runs_it_in_every_block():
         logger.removeHandler(handler)
     assert [y.shape[1:] for y in outputs] == [(8, 16, 24), (16, 8, 12), (24, 4, 6), (32, 2, 3)]
     used = [name for name in calls.names if name.startswith('mmplugin::')]
-    assert used == ['mmplugin::triton_norm_pool_residual'] * sum(TINY['depths'])
+    halves = ['mmplugin::triton_norm_pool_residual', 'mmplugin::triton_norm_linear']
+    assert used == halves * sum(TINY['depths'])
     (message,) = (m for m in messages if 'operations' in m)
     assert 'Triton (token halves) and unfused operations (cuda, torch.float32)' in message
 
@@ -216,7 +142,6 @@ def test_on_the_cpu_it_is_the_same_as_true():
 def test_without_triton(monkeypatch):
     monkeypatch.setitem(sys.modules, 'triton', None)
     monkeypatch.delitem(sys.modules, 'mmplugin.ops.pool_triton_kernels', raising=False)
-    monkeypatch.delattr(mmplugin.ops, 'pool_triton_kernels', raising=False)
     x, gain = torch.zeros(1, 2, 3, 4), torch.zeros(1, 2)
     with pytest.raises(RuntimeError, match="fast='triton' needs the package triton"):
         pool_triton.triton_norm_pool_residual(x, gain, 3, 1e-5)
