@@ -131,10 +131,17 @@ class MetaFormer(BaseModule):
         self._freeze()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, in_channels, H, W) to one (B, C_i, H_i, W_i) for each of ``out_indices``."""
+        """(B, in_channels, H, W) to one (B, C_i, H_i, W_i) for each of ``out_indices``.
+
+        On a CPU, with ``fast``, maps are channels_last inside, and at inference come out so; where
+        gradients are recorded they come out in the layout of the image.
+        """
         self._check_image(x)
+        restores = False
         if self.fast and x.device.type == 'cpu':
-            # pooling is about 10 times slower there on contiguous maps, convolutions slower too
+            # pooling is about 10 times slower there on contiguous maps, convolutions slower too;
+            # the backward passes of necks and heads, of 3x3 convolutions, are slower in this layout
+            restores = torch.is_grad_enabled() and x.is_contiguous()
             x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         if not torch.compiler.is_compiling():
@@ -144,7 +151,8 @@ class MetaFormer(BaseModule):
             x = stage(x, with_cp=self.with_cp and stage.training)
             if i in self.out_indices:
                 outputs[i] = self.norms[str(i)](x)
-        return tuple(outputs[i] for i in self.out_indices)
+        maps = tuple(outputs[i] for i in self.out_indices)
+        return tuple(y.contiguous() for y in maps) if restores else maps
 
     def train(self, mode: bool = True) -> 'MetaFormer':
         """Set the mode; frozen parts stay in eval mode.
@@ -224,7 +232,7 @@ class MetaFormer(BaseModule):
             path = path_of(self.fast, x)
             words = {
                 'fused': 'fused, channels_last',
-                'triton': 'Triton (token halves) and unfused',
+                'triton': 'Triton and unfused',
             }
             print_log(
                 f'{type(self).__name__}: {words.get(path, path)} operations '

@@ -128,7 +128,7 @@ def test_backbone_on_cuda_runs_it_in_every_block():
     halves = ['mmplugin::triton_norm_pool_residual', 'mmplugin::triton_norm_linear']
     assert used == halves * sum(TINY['depths'])
     (message,) = (m for m in messages if 'operations' in m)
-    assert 'Triton (token halves) and unfused operations (cuda, torch.float32)' in message
+    assert 'Triton and unfused operations (cuda, torch.float32)' in message
 
 
 def test_on_the_cpu_it_is_the_same_as_true():
