@@ -15,6 +15,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
 from mmplugin.arguments import check_fast, resolve_out_indices
+from mmplugin.ops.layouts import contiguous
 from mmplugin.ops.paths import path_of
 from mmplugin.ops.recompute import recomputed
 from mmplugin.weights.loading import Layout, load_pretrained
@@ -152,7 +153,7 @@ class MetaFormer(BaseModule):
             if i in self.out_indices:
                 outputs[i] = self.norms[str(i)](x)
         maps = tuple(outputs[i] for i in self.out_indices)
-        return tuple(y.contiguous() for y in maps) if restores else maps
+        return tuple(map(contiguous, maps)) if restores else maps
 
     def train(self, mode: bool = True) -> 'MetaFormer':
         """Set the mode; frozen parts stay in eval mode.
