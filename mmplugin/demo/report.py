@@ -83,7 +83,7 @@ def earlier_parts(path: Path) -> dict[str, dict]:
         content = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return {}
-    return {name: part for name, part in content.items() if name in {p.name for p in PARTS}}
+    return {part.name: content[part.name] for part in PARTS if part.name in content}
 
 
 def describe(parts: dict[str, dict], judged: bool) -> str:

@@ -31,13 +31,11 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 def joined(groups: list[dict]) -> list[dict]:
     """Groups with equal settings as one, in the order of their first parameters."""
-    alike: list[dict] = []
+    alike: list[tuple[dict, list]] = []
     for group in groups:
         settings = {key: value for key, value in group.items() if key != 'params'}
-        for other in alike:
-            if settings == {key: value for key, value in other.items() if key != 'params'}:
-                other['params'] += group['params']
-                break
-        else:
-            alike.append(dict(settings, params=list(group['params'])))
-    return alike
+        params = next((params for known, params in alike if known == settings), None)
+        if params is None:
+            alike.append((settings, params := []))
+        params += group['params']
+    return [dict(settings, params=params) for settings, params in alike]
