@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmplugin.ops import paths
+from mmplugin.ops.paths import one_wide_dtype_on_cpu
 from mmplugin.ops.strided_conv import strided_conv
 from mmplugin.ops.windows import pad_to_multiple
 
@@ -149,8 +149,7 @@ class ConvEmbed(nn.Module):
         in_dim: channels in.
         dim: channels out.
         kernel_size, stride, padding: of the convolution, in pixels of its input.
-        fast: train with the weight gradient as matrix products where that is faster.
-            Default False.
+        fast: on CPUs train by matrix products where those are faster. Default False.
     """
 
     def __init__(
@@ -171,7 +170,7 @@ class ConvEmbed(nn.Module):
         """(B, C_in, H, W) to (B, C, floor((H + 2 padding - kernel) / stride) + 1, same of W)."""
         conv = self.conv
         trains = self.fast and torch.is_grad_enabled()
-        if trains and paths.fused_on(x, conv.weight, elements=paths.FUSED_ELEMENTS):
+        if trains and one_wide_dtype_on_cpu(x, conv.weight):
             return strided_conv(x, conv.weight, conv.bias, conv.stride[0], conv.padding[0])
         return conv(x)
 

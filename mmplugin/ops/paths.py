@@ -16,26 +16,28 @@ FUSED_TRAINING_ELEMENTS = 2**20
 """The same in training, where the backward pass computes again what it would otherwise load."""
 
 
-def fused_on(*tensors: Tensor, elements: int | None = None) -> bool:
+def fused_on(*tensors: Tensor) -> bool:
     """Whether the fused forms for CPUs take these: a large map, one dtype, float32 or float64, no
     autocast.
 
     Args:
         tensors: the map (B, C, H, W), then the parameters.
-        elements: least elements of the map. Default: ``FUSED_TRAINING_ELEMENTS`` where gradients
-            are recorded, ``FUSED_ELEMENTS`` elsewhere.
 
     In half precision the folded factors would be rounded before they are used, and on a GPU loops
     over pieces of a map would starve it: there the plain forms run.
     """
     first = tensors[0]
-    if elements is None:
-        elements = FUSED_TRAINING_ELEMENTS if torch.is_grad_enabled() else FUSED_ELEMENTS
+    elements = FUSED_TRAINING_ELEMENTS if torch.is_grad_enabled() else FUSED_ELEMENTS
+    large = first.shape[-2] * first.shape[-1] >= FUSED_PIXELS and first.numel() >= elements
+    return large and one_wide_dtype_on_cpu(*tensors)
+
+
+def one_wide_dtype_on_cpu(*tensors: Tensor) -> bool:
+    """Whether all are on the CPU, in float32 or all in float64, without autocast."""
+    dtype = tensors[0].dtype
     return (
-        first.shape[-2] * first.shape[-1] >= FUSED_PIXELS
-        and first.numel() >= elements
-        and first.dtype in (torch.float32, torch.float64)
-        and all(t.device.type == 'cpu' and t.dtype == first.dtype for t in tensors)
+        dtype in (torch.float32, torch.float64)
+        and all(t.device.type == 'cpu' and t.dtype == dtype for t in tensors)
         and not torch.is_autocast_enabled('cpu')
     )
 

@@ -53,11 +53,17 @@ def names_above(event):
 
 def is_layout_copy(target, source):
     return (
-        0 not in source.strides  # a bias, spread out
+        not repeats(source)
         and math.prod(target.sizes) >= SMALLEST
         and target.sizes == source.sizes
         and order_of(target) != order_of(source)
     )
+
+
+def repeats(tensor):
+    """Whether elements stand in several places: a bias spread out, windows that overlap."""
+    places = 1 + sum((n - 1) * stride for n, stride in zip(tensor.sizes, tensor.strides))
+    return places < math.prod(tensor.sizes)
 
 
 def order_of(tensor):

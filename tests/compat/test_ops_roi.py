@@ -8,7 +8,9 @@ from mmcv.ops import RoIAlign, RoIPool, roi_align, roi_pool
 from torch import Tensor
 
 from mmplugin.compat import mmcv_ext
-from mmplugin.compat.mmcv_ext.roi_sampling import avg_backward_in_fixed_order
+from mmplugin.compat.mmcv_ext import roi_align as roi_align_module
+from mmplugin.compat.mmcv_ext import roi_sampling
+from mmplugin.compat.mmcv_ext.roi_sampling import avg_backward_by_products
 
 
 def _rois(count: int, rng: torch.Generator, images: int = 2, size: float = 80.0) -> Tensor:
@@ -57,14 +59,24 @@ def _align_by_loops(x: Tensor, rois: Tensor, bins: int, scale: float, ratio: int
                     ]
 
 
-def test_roi_align_equals_compiled(compiled_all):
+@pytest.fixture(params=['kernel', 'products'])
+def backward_by(request, monkeypatch):
+    """Force one of the two gradients of the average."""
+    cost = 0 if request.param == 'kernel' else float('inf')
+    monkeypatch.setattr(roi_align_module, '_PIXELS_PER_SAMPLE', cost)
+    return request.param
+
+
+def test_roi_align_equals_compiled(compiled_all, backward_by):
     for case in compiled_all.cases('roi_align'):
         x = case['input'].clone().requires_grad_()
         settings = (case['spatial_scale'], case['sampling_ratio'], 'avg', case['aligned'])
         out = roi_align(x, case['rois'], (7, 7), *settings)
         out.backward(case['grad_output'])
         assert torch.equal(out, case['output'])
-        assert torch.equal(x.grad, case['grad_input'])
+        if backward_by == 'kernel':
+            assert torch.equal(x.grad, case['grad_input'])
+        torch.testing.assert_close(x.grad, case['grad_input'], rtol=1e-5, atol=1e-5)
 
 
 def test_max_roi_align_equals_compiled(compiled):
@@ -84,6 +96,7 @@ def test_max_roi_align_equals_compiled(compiled):
 @pytest.mark.parametrize('aligned', [True, False])
 @pytest.mark.parametrize('ratio', [0, 2])
 @pytest.mark.parametrize('mode', ['avg', 'max'])
+@pytest.mark.usefixtures('backward_by')
 def test_roi_align_equals_loops(mode, ratio, aligned, rng):
     x = torch.rand(2, 2, 9, 11, generator=rng, dtype=torch.float64).requires_grad_()
     rois = _rois(5, rng).double()
@@ -110,14 +123,32 @@ def test_max_mode_reports_the_winning_sample():
 
 @pytest.mark.parametrize('ratio', [0, 2])
 @pytest.mark.parametrize('aligned', [True, False])
-def test_fixed_order_gradient_equals_the_kernel(ratio, aligned, rng):
-    x = torch.rand(2, 3, 20, 24, generator=rng, dtype=torch.float64).requires_grad_()
-    rois = _rois(12, rng, size=160.0).double()
-    out = roi_align(x, rois, (5, 7), 0.125, ratio, 'avg', aligned)
-    grad = torch.rand(out.shape, generator=rng, dtype=torch.float64)
-    out.backward(grad)
-    same = avg_backward_in_fixed_order(grad, rois, 0.125, 5, 7, ratio, aligned, x.shape)
-    torch.testing.assert_close(same, x.grad, rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize('piece', [1, 2**22])
+def test_gradient_by_products_equals_the_kernel(piece, ratio, aligned, rng, monkeypatch):
+    monkeypatch.setattr(roi_sampling, '_PIECE', piece)
+    rois = _rois(12, rng, images=3, size=160.0).double()
+    grad = torch.rand(12, 3, 5, 7, generator=rng, dtype=torch.float64)
+    shape = (4, 3, 20, 24)  # no window lies in the last image
+    by_kernel = torch.ops.torchvision._roi_align_backward(
+        grad, rois, 0.125, 5, 7, *shape, ratio, aligned
+    )
+    same = avg_backward_by_products(grad, rois, 0.125, 5, 7, ratio, aligned, shape)
+    torch.testing.assert_close(same, by_kernel, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ('size', 'ratio', 'calls'), [((24, 24), 1, 1), ((50, 76), 0, 1), ((200, 304), 2, 0)]
+)
+def test_small_maps_take_the_products(size, ratio, calls, rng, monkeypatch):
+    taken = []
+    monkeypatch.setattr(
+        roi_align_module,
+        'avg_backward_by_products',
+        lambda *args: taken.append(args) or avg_backward_by_products(*args),
+    )
+    x = torch.rand(1, 2, *size, generator=rng, requires_grad=True)
+    roi_align(x, _rois(3, rng, images=1), 7, 0.25, ratio, 'avg', True).sum().backward()
+    assert len(taken) == calls
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -136,6 +167,7 @@ def test_roi_align_in_half_formats(mode, dtype, rng):
         assert torch.equal(x.grad, wide.grad.to(dtype))
 
 
+@pytest.mark.usefixtures('backward_by')
 @pytest.mark.parametrize('mode', ['avg', 'max'])
 def test_roi_align_of_no_windows(mode):
     x = torch.rand(1, 3, 8, 8, requires_grad=True)
@@ -145,6 +177,7 @@ def test_roi_align_of_no_windows(mode):
     assert torch.equal(x.grad, torch.zeros_like(x))
 
 
+@pytest.mark.usefixtures('backward_by')
 @pytest.mark.parametrize('mode', ['avg', 'max'])
 def test_windows_without_samples_are_zero(mode):
     x = torch.full((1, 1, 8, 8), -3.0, requires_grad=True)

@@ -1,5 +1,7 @@
 """Every fused operation against its plain twin: values, gradients, compilation, export."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -50,18 +52,21 @@ TWINS = {
     'mlp': (fused_mlp, plain_mlp),
     'mlp, hidden kept': (fused_mlp_keeping, plain_mlp),
     'conv': (fused_conv, plain_conv),
+    'conv, few pixels': (fused_conv, plain_conv),
 }
 
 
 def inputs_of(name, size, batch=2, dtype=torch.float64, samples=1, dim=3):
     """The map and what else the operation takes, all with gradient."""
     x = image(batch, dim, *size) * 1.5 + 0.7
+    pixels = batch * math.prod((n + 1) // 2 for n in size)
     shapes = {
         'pool': [(samples, dim)],
-        'conv': [(4, dim, 3, 3), (4,)],
+        'conv': [(1, dim, 3, 3), (1,)],
+        'conv, few pixels': [(2 * pixels, dim, 3, 3), (2 * pixels,)],
     }.get(name, [(dim,), (dim,), (7, dim), (7,), (dim, 7), (dim,), (samples, dim)])
     others = [image(*shape, seed=3 + i) for i, shape in enumerate(shapes)]
-    if name == 'conv':
+    if name.startswith('conv'):
         x = x.contiguous(memory_format=torch.channels_last)
     return [t.to(dtype).requires_grad_() for t in (x, *others)]
 
@@ -136,6 +141,7 @@ def test_registration_is_sound(name):
         'mlp': (norm_mlp_residual, (EPS, False)),
         'mlp, hidden kept': (norm_mlp_residual, (EPS, True)),
         'conv': (strided_conv, (2, 1)),
+        'conv, few pixels': (strided_conv, (2, 1)),
     }
     operation, settings = operations[name]
     torch.library.opcheck(operation, (*inputs_of(name, (5, 6)), *settings))

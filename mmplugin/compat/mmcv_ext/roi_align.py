@@ -5,12 +5,15 @@ from torch import Tensor
 
 from mmplugin.compat.mmcv_ext.precision import widen
 from mmplugin.compat.mmcv_ext.roi_sampling import (
-    avg_backward_in_fixed_order,
+    avg_backward_by_products,
     max_backward,
     max_forward,
 )
 
 _MAX, _AVG = 0, 1
+
+_PIXELS_PER_SAMPLE = 1000
+"""That take a product as long as the kernel takes for one sample (AVX2)."""
 
 
 def roi_align_forward(
@@ -70,9 +73,10 @@ def roi_align_backward(
 ) -> None:
     """Write the gradient of the feature map into ``grad_input`` (b, c, h, w).
 
-    ``grad_output`` is (k, c, aligned_height, aligned_width); the others as in the forward. With
-    ``torch.use_deterministic_algorithms(True)``, where torchvision's accelerator kernel refuses to
-    run, the average's gradient is summed in a fixed order: slower, same values up to rounding.
+    ``grad_output`` is (k, c, aligned_height, aligned_width); the others as in the forward. The
+    average's gradient comes from matrix products, equal to the kernel's up to rounding, on small
+    maps on a CPU, where they are faster, and on an accelerator with
+    ``torch.use_deterministic_algorithms(True)``, where torchvision's kernel refuses to run.
     """
     _check_mode(pool_mode)
     grad, rois = widen(grad_output), widen(rois)
@@ -82,12 +86,27 @@ def roi_align_backward(
         )
         return
     window = (spatial_scale, aligned_height, aligned_width)
-    if grad.device.type != 'cpu' and torch.are_deterministic_algorithms_enabled():
+    if _by_products(grad, grad_input, sampling_ratio):
         rest = (sampling_ratio, aligned, grad_input.shape)
-        grad_input.copy_(avg_backward_in_fixed_order(grad, rois, *window, *rest))
+        grad_input.copy_(avg_backward_by_products(grad, rois, *window, *rest))
         return
     rest = (*grad_input.shape, sampling_ratio, aligned)
     grad_input.copy_(torch.ops.torchvision._roi_align_backward(grad, rois, *window, *rest))
+
+
+def _by_products(grad: Tensor, grad_input: Tensor, sampling_ratio: int) -> bool:
+    """Whether the average's gradient is taken as matrix products.
+
+    On a CPU, where they cost less than torchvision's kernel, whose work does not depend on the
+    map; windows with a number of samples of their own are taken for one sample a bin. A compiler
+    gets the kernel, since the products loop over what the windows hold.
+    """
+    if grad.device.type != 'cpu':
+        return torch.are_deterministic_algorithms_enabled()
+    if torch.compiler.is_compiling():
+        return False
+    bins, (height, width) = grad.shape[2], grad_input.shape[2:]
+    return width * (bins + height) <= _PIXELS_PER_SAMPLE * bins * max(sampling_ratio, 1) ** 2
 
 
 def _check_mode(pool_mode: int) -> None:

@@ -1,7 +1,8 @@
 """RoIAlign by explicit sampling: what torchvision's kernels do not offer.
 
 One sample of every bin is handled at a time, so memory stays at a few times the output. Sums go
-through ``index_add_``, which PyTorch runs in a fixed order in deterministic mode.
+through ``index_add_`` and matrix products, which PyTorch runs in a fixed order in deterministic
+mode.
 """
 
 from typing import NamedTuple
@@ -10,6 +11,9 @@ import torch
 from torch import Tensor
 
 from mmplugin.compat.mmcv_ext.precision import divide
+
+_PIECE = 2**22
+"""Elements of the widest array of a product."""
 
 
 class Axis(NamedTuple):
@@ -75,7 +79,7 @@ def max_backward(
     return total.view(shape)
 
 
-def avg_backward_in_fixed_order(
+def avg_backward_by_products(
     grad: Tensor,
     rois: Tensor,
     spatial_scale: float,
@@ -85,22 +89,38 @@ def avg_backward_in_fixed_order(
     aligned: bool,
     shape: torch.Size,
 ) -> Tensor:
-    """Gradient (b, c, h, w) of the average, the same on every run in deterministic mode."""
+    """Gradient (b, c, h, w) of the average, as matrix products.
+
+    A bin's samples form a grid and bilinear shares are products of one number a row and one a
+    column, so a window's gradient is ``down' grad across``, and the sum over the windows of an
+    image is itself a product. The work grows with the area of the map, not with the samples.
+    """
     rows, columns = _axes(rois, spatial_scale, height, width, sampling_ratio, aligned)
     batch, channels, map_height, map_width = shape
-    total = grad.new_zeros(batch * map_height * map_width, channels)
-    count = (rows.samples * columns.samples).clamp(min=1)[:, None, None, None]
-    # k, height, width, c
-    per_sample = grad.permute(0, 2, 3, 1) / count
-    for i, j in _sample_numbers(rows, columns):
-        exists = ((i < rows.samples) & (j < columns.samples))[:, None, None]
-        sampled = _corners(rois, rows.sample(i), columns.sample(j), shape[2:])
-        for image, at_y, at_x, share in sampled:
-            pixel = (image * map_height + at_y) * map_width + at_x
-            share = torch.where(exists, share, torch.zeros_like(share))
-            part = (per_sample * share[..., None]).reshape(-1, channels)
-            total.index_add_(0, pixel.flatten(), part)
-    return total.view(batch, map_height, map_width, channels).permute(0, 3, 1, 2)
+    down, across = _mean_shares(rows, map_height), _mean_shares(columns, map_width)
+    # k, height * c, width
+    grad = grad.permute(0, 2, 1, 3).reshape(-1, height * channels, width)
+    total = grad.new_zeros(batch, map_height, channels * map_width)
+    step = max(1, _PIECE // (height * channels * map_width))
+    for image, target in enumerate(total):
+        (mine,) = torch.where(rois[:, 0].long() == image)
+        for some in mine.split(step):
+            wide = torch.bmm(grad[some], across[some]).view(-1, channels * map_width)
+            target.addmm_(down[some].flatten(0, 1).t(), wide)
+    return total.view(batch, map_height, channels, map_width).permute(0, 2, 1, 3)
+
+
+def _mean_shares(axis: Axis, size: int) -> Tensor:
+    """Share of every pixel of a side in every bin's mean, (k, bins, size)."""
+    pixels = torch.arange(size, device=axis.start.device, dtype=axis.start.dtype)
+    total = axis.start.new_zeros(*axis.start.shape, size)
+    most = int(axis.samples.max()) if axis.samples.numel() else 0
+    for number in range(most):
+        at = axis.sample(number)
+        counts = _inside(at, size) & (number < axis.samples)[:, None]
+        share = 1 - (at.clamp(0, size - 1)[..., None] - pixels).abs()
+        total += share.clamp(min=0) * counts[..., None]
+    return total / axis.samples.clamp(min=1)[:, None, None]
 
 
 def _axes(rois, spatial_scale, height, width, sampling_ratio, aligned) -> tuple[Axis, Axis]:
@@ -136,12 +156,17 @@ def _corners(rois, y, x, size):
             yield image, at_y[:, :, None], at_x[:, None, :], share
 
 
+def _inside(coordinate: Tensor, size: int) -> Tensor:
+    """Whether a sample counts: up to one pixel outside the map it does."""
+    return (coordinate >= -1) & (coordinate <= size)
+
+
 def _neighbours(coordinate: Tensor, size: int) -> tuple[tuple[Tensor, Tensor], ...]:
     """The pixels below and above a coordinate with their shares.
 
     Up to one pixel outside the map the border pixel counts in full, further out nothing does.
     """
-    inside = (coordinate >= -1) & (coordinate <= size)
+    inside = _inside(coordinate, size)
     clamped = torch.where(inside, coordinate, 0.0).clamp(0, size - 1)
     low = clamped.floor()
     upper_share = clamped - low
