@@ -3,15 +3,27 @@
 # From scratch on generated 128-pixel pictures; bar of the demo: box AP 0.55, mask AP 0.55.
 _base_ = '../_base_/mask-rcnn_fpn_1x_coco.py'
 
+# from scratch, heads without norms learn slowly
+norm_cfg = dict(type='GN', num_groups=16)
+
 model = dict(
     backbone=dict(_delete_=True, type='mmplugin.PoolFormer', arch='s12'),
-    neck=dict(in_channels=[64, 128, 320, 512], out_channels=64),
+    neck=dict(in_channels=[64, 128, 320, 512], out_channels=64, norm_cfg=norm_cfg),
     rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[4, 5.66])),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64, finest_scale=28, roi_layer=dict(sampling_ratio=1)),
-        bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=6, reg_class_agnostic=True),
+        bbox_head=dict(
+            in_channels=64,
+            fc_out_channels=256,
+            num_classes=6,
+            reg_class_agnostic=True,
+            reg_decoded_bbox=True,
+            loss_bbox=dict(_delete_=True, type='GIoULoss', loss_weight=10.0),
+        ),
         mask_roi_extractor=dict(out_channels=64, roi_layer=dict(output_size=10, sampling_ratio=1)),
-        mask_head=dict(in_channels=64, num_convs=2, conv_out_channels=64, num_classes=6),
+        mask_head=dict(
+            in_channels=64, num_convs=2, conv_out_channels=64, num_classes=6, norm_cfg=norm_cfg
+        ),
     ),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=128)),
@@ -94,7 +106,7 @@ optim_wrapper = dict(
         norm_decay_mult=0.0, custom_keys=dict(layer_scale=dict(lr_mult=10.0, decay_mult=0.0))
     ),
 )
-max_epochs = 8
+max_epochs = 7
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
     dict(

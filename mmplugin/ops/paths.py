@@ -12,7 +12,7 @@ one by one, which costs more than it saves on small maps."""
 FUSED_ELEMENTS = 2**18
 """Smallest map, in elements of the batch, that they take: under it all fits into the caches."""
 
-FUSED_TRAINING_ELEMENTS = 2**20
+FUSED_TRAINING_ELEMENTS = 2**19
 """The same in training, where the backward pass computes again what it would otherwise load."""
 
 
