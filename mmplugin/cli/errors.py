@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import select
 import sys
 import tempfile
 import time
@@ -34,8 +35,8 @@ def run(
         argv: arguments without the program's name. Default: those of the process.
 
     Returns:
-        0, or 1 after a fault, or 130 after an interrupt from the keyboard. Wrong usage leaves with
-        2, as argparse does.
+        0, also where the reader of the output has left (``| head``), or 1 after a fault, or 130
+        after an interrupt from the keyboard. Wrong usage leaves with 2, as argparse does.
     """
     parser.add_argument(
         '--traceback', action='store_true', help='show the whole traceback of a fault'
@@ -43,15 +44,28 @@ def run(
     args = parser.parse_args(argv)
     try:
         main(args)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write('interrupted\n')
         return 130
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_has_left():
+            return 0
         if args.traceback:
             raise
         report(error, getattr(args, 'work_dir', None))
         return 1
     return 0
+
+
+def reader_has_left() -> bool:
+    """Whether nobody reads stdout any more; what is still to come is then thrown away."""
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)
+    left = any(event & select.POLLERR for _, event in watch.poll(0))
+    if left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return left
 
 
 def report(error: Exception, work_dir: str | None) -> None:
