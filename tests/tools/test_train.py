@@ -127,3 +127,16 @@ def test_amp_trains(project, tmp_path):
     arguments = [str(project.config), '--work-dir', str(tmp_path), '--amp']
     assert train.main([*arguments, *options()]) == 0
     assert 'scaler' in str(torch.load(tmp_path / f'{project.last}.pth', weights_only=False).keys())
+
+
+def losses(work_dir):
+    lines = max(work_dir.glob('*/vis_data/scalars.json')).read_text().splitlines()
+    return [line['loss'] for line in map(json.loads, lines) if 'loss' in line]
+
+
+def test_compiled_training_is_the_same(segmentor, tmp_path):
+    arguments = [str(segmentor.config), '--work-dir', str(tmp_path), '--compile', 'aot_eager']
+    assert train.main([*arguments, *options()]) == 0
+    assert '--compile: PoolFormer runs through aot_eager' in newest_log(tmp_path)
+    assert losses(tmp_path) == pytest.approx(losses(segmentor.work_dir), rel=1e-3)
+    assert losses(tmp_path)
