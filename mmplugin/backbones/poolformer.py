@@ -144,12 +144,13 @@ class PoolFormer(MetaFormer):
         drop_path_rate: of the last block; rises linearly from 0 over all blocks. Default 0, as in
             the official detection and segmentation runs.
         with_cp: recompute blocks in the backward pass to save memory. Default False.
-        fast: channels_last maps and, on large ones, fused operations where the machine has them
-            (CPUs, float32 or float64, no autocast), the same results but for rounding.
-            Hooks on layers inside a block are not called there. ``'triton'``: the same, and on a
-            CUDA device the token halves, and the norm with the first layer of the channel halves
-            (not in float64), are Triton kernels, which have **not run on a GPU yet**: compare them
-            there with True before trusting them. False: every layer as written. Default True.
+        fast: on CPUs channels_last maps and, for large ones in float32 or float64 without autocast,
+            fused operations; on other devices the token half as one interpolation. The same results
+            but for rounding. Hooks on layers inside a fused block are not called. ``'triton'``: the
+            same, and on a CUDA device the token halves, and the norm with the first layer of the
+            channel halves (not in float64), are Triton kernels, which have **not run on a GPU
+            yet**: compare them there with True before trusting them. False: every layer as
+            written. Default True.
         strict_load: whether a pretrained file must fit exactly but for the expected gaps
             (classifier head, output norms). Default True.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL_OR_NAME)`` reads official, timm,

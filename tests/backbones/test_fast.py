@@ -71,6 +71,28 @@ def test_half_precision(family, autocast, dtype, bound):
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('autocast', [False, True])
+@pytest.mark.parametrize('family', families())
+def test_gradients_in_half_precision(family, autocast, dtype):
+    """No further from those of double precision than the plain form's are, twice that at most."""
+    truth, _ = pair(family)
+    x = image(2, 3, 65, 97)
+    exact = results_of(truth, x)
+    errors = []
+    for model in pair(family):
+        model.load_state_dict(truth.state_dict())
+        model = model.to(torch.float32 if autocast else dtype)
+        with torch.autocast('cpu', dtype, enabled=autocast):
+            mine = results_of(model, x.to(next(model.parameters()).dtype))
+        both = zip(mine[4:], exact[4:])  # after the maps of four stages
+        differences, sizes = zip(*((m - e, e) for m, e in both))
+        norms = [torch.cat([t.flatten() for t in ts]).norm() for ts in (differences, sizes)]
+        errors.append(norms[0] / norms[1])
+    fast, plain = errors
+    assert fast < min(2 * plain + 1e-3, 0.1)
+
+
 @pytest.mark.parametrize('family', families())
 def test_says_once_which_path_runs(family):
     fast, plain = pair(family, torch.float32)
