@@ -7,8 +7,8 @@
 
 Peers: ours, plain (without fast paths), triton (fast='triton'), deploy, compiled (needs a C
 compiler), timm, timm-cl (channels_last), and for backbones, from a clone of the repository,
-official: the structure of the released code, layer by layer, in NCHW. Every round runs each peer
-once; medians over rounds.
+official: the structure of the released code, layer by layer, in NCHW, and official-compiled. Every
+round runs each peer once; medians over rounds.
 """
 
 import argparse

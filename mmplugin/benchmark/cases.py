@@ -1,6 +1,6 @@
 """What a word of the command line names, and the peers it has by default."""
 
-from mmplugin.benchmark.official import build_official
+from mmplugin.benchmark.official import build_official, build_official_compiled
 from mmplugin.benchmark.peers import BackboneCase
 from mmplugin.benchmark.rows import Case
 
@@ -18,4 +18,5 @@ def case_of(network: str) -> tuple[Case, list[str]]:
         from mmplugin.benchmark.whole import WholeCase  # for it, mmdet or mmseg are imported
 
         return WholeCase(network), CONFIG_PEERS
-    return BackboneCase(network, {'official': build_official}), PEERS
+    others = {'official': build_official, 'official-compiled': build_official_compiled}
+    return BackboneCase(network, others), PEERS

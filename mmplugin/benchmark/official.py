@@ -29,3 +29,10 @@ def build_official(backbone: str) -> nn.Module:
     if backbone == 'container-light':
         return importlib.import_module('tests.reference.container').ReleasedContainer()
     raise ValueError(f'{backbone!r} has no released structure to compare with')
+
+
+def build_official_compiled(backbone: str) -> nn.Module:
+    """The same under ``torch.compile``, which needs a C++ compiler."""
+    model = build_official(backbone)
+    model.compile()
+    return model

@@ -69,6 +69,9 @@ def test_compiled_peer(capsys):
     words = ['--peers', 'plain', 'compiled', '--seconds', '0', '--shapes', '64x32']
     assert benchmark.main(['container-light', *words]) == 0
     assert '| compiled |' in capsys.readouterr().out
+    words[1:3] = ['official', 'official-compiled']
+    assert benchmark.main(['poolformer-s12', *words]) == 0
+    assert '| official-compiled |' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
