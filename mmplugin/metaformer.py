@@ -15,7 +15,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
 from mmplugin.arguments import check_fast, resolve_out_indices
-from mmplugin.ops.layouts import contiguous
+from mmplugin.ops.layouts import channels_last_inside, contiguous
 from mmplugin.ops.paths import path_of
 from mmplugin.ops.recompute import recomputed
 from mmplugin.weights.loading import Layout, load_pretrained
@@ -134,13 +134,13 @@ class MetaFormer(BaseModule):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, in_channels, H, W) to one (B, C_i, H_i, W_i) for each of ``out_indices``.
 
-        On a CPU, with ``fast``, maps are channels_last inside, and at inference come out so; where
-        gradients are recorded they come out in the layout of the image.
+        With ``fast`` on a CPU, or ``'triton'`` on a GPU, maps are channels_last inside, and at
+        inference come out so; where gradients are recorded they come out in the layout of the
+        image.
         """
         self._check_image(x)
         restores = False
-        if self.fast and x.device.type == 'cpu':
-            # pooling is about 10 times slower there on contiguous maps, convolutions slower too;
+        if channels_last_inside(self.fast, x):
             # the backward passes of necks and heads, of 3x3 convolutions, are slower in this layout
             restores = torch.is_grad_enabled() and x.is_contiguous()
             x = x.contiguous(memory_format=torch.channels_last)
@@ -233,7 +233,7 @@ class MetaFormer(BaseModule):
             path = path_of(self.fast, x)
             words = {
                 'fused': 'fused, channels_last',
-                'triton': 'Triton and unfused',
+                'triton': 'Triton and unfused, channels_last',
             }
             print_log(
                 f'{type(self).__name__}: {words.get(path, path)} operations '

@@ -3,6 +3,7 @@
     python tools/benchmark.py                     the whole table of docs/benchmarks.md
     python tools/benchmark.py poolformer-s12 --shapes 512x512 --peers official ours deploy
     python tools/benchmark.py CONFIG.py --modes training     a whole detector or segmentor
+    python tools/benchmark.py poolformer-s12-tokens --modes inference training   token halves alone
     python tools/benchmark.py --scale poolformer-s12 container-light container-full
 
 Peers: ours, plain (without fast paths), triton (fast='triton'), deploy, compiled (needs a C
@@ -29,6 +30,8 @@ WHOLE = [  # network, mode, image size
     ('poolformer-s24', 'inference', '512x512'),
     ('poolformer-s24', 'inference', '800x1344'),
     ('container-light', 'inference', '800x1344'),
+    ('poolformer-s12-tokens', 'inference', '800x1344'),
+    ('poolformer-s12-tokens', 'training', '800x1344'),
     ('poolformer-s12', 'training', '512x512'),
     ('poolformer-s12', 'training', '800x1344'),
     (str(REPOSITORY / MASK_RCNN), 'training', '800x1344'),
@@ -41,12 +44,16 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add('networks', nargs='*', help='FAMILY-ARCH or CONFIG.py. Default: the whole table')
+    add(
+        'networks',
+        nargs='*',
+        help='FAMILY-ARCH, poolformer-ARCH-tokens or CONFIG.py. Default: the whole table',
+    )
     add(
         '--peers',
         nargs='+',
         help='the first is what others are compared with. Default: official timm-cl ours deploy; '
-        'for a config timm-cl timm plain ours',
+        'for token halves plain ours, for a config timm-cl timm plain ours',
     )
     add('--scale', action='store_true', help='time and memory over image area and batch instead')
     add_work_arguments(parser)

@@ -8,8 +8,13 @@ norm_cfg = dict(type='GN', num_groups=16)
 
 model = dict(
     backbone=dict(_delete_=True, type='mmplugin.PoolFormer', arch='s12'),
-    neck=dict(in_channels=[64, 128, 320, 512], out_channels=64, norm_cfg=norm_cfg),
-    rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[4, 5.66])),
+    # a fifth level's anchors would be wider than the pictures
+    neck=dict(in_channels=[64, 128, 320, 512], out_channels=64, num_outs=4, norm_cfg=norm_cfg),
+    rpn_head=dict(
+        in_channels=64,
+        feat_channels=64,
+        anchor_generator=dict(scales=[4, 5.66], strides=[4, 8, 16, 32]),
+    ),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64, finest_scale=28, roi_layer=dict(sampling_ratio=1)),
         bbox_head=dict(
@@ -30,8 +35,11 @@ model = dict(
         rpn_proposal=dict(nms_pre=300, max_per_img=150),
         rcnn=dict(sampler=dict(num=32, pos_fraction=0.33), mask_size=20),
     ),
-    # regions that overlap are worth keeping where objects are a few cells wide
-    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=200, nms=dict(iou_threshold=0.8))),
+    # regions that overlap are worth keeping where objects are a few cells wide and cover each other
+    test_cfg=dict(
+        rpn=dict(nms_pre=300, max_per_img=300, nms=dict(iou_threshold=0.8)),
+        rcnn=dict(nms=dict(type='soft_nms', iou_threshold=0.4)),
+    ),
 )
 
 data_root = '{{$MMPLUGIN_DEMO_DATA:data/demo}}/coco/'
@@ -61,7 +69,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(112, 112), keep_ratio=True),
+    dict(type='Resize', scale=(108, 108), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(
         type='PackDetInputs',
@@ -118,7 +126,7 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 default_hooks = dict(
     logger=dict(interval=5), checkpoint=dict(interval=max_epochs, max_keep_ckpts=1)
 )

@@ -17,6 +17,7 @@ HEAD = (
     'x first',
     'x products',
     'GFLOP/s',
+    'of copies',
     'saved MB',
     'peak MB',
 )
@@ -29,6 +30,7 @@ ROOFLINE = (
     'FLOP per byte',
     'balance',
     'products ms',
+    'between ms',
     'bytes ms',
     'bound by',
 )
@@ -48,7 +50,8 @@ def images_of(row: dict) -> str:
 
 def table(rows: list[dict]) -> str:
     """One line a peer. ``x first`` is the speed over that of the first peer, ``x products`` the
-    time over that of the products alone, ``GFLOP/s`` the network's products in the peer's time."""
+    time over that of the products alone, ``GFLOP/s`` the network's products in the peer's time,
+    ``of copies`` the bytes it has to move in that time, over what copies move in it."""
     return markdown(
         HEAD,
         (
@@ -61,10 +64,11 @@ def table(rows: list[dict]) -> str:
                 f'{row["spread"]:.1f}',
                 row['calls'],
                 f'{row["speedup"]:.2f}',
-                f'{row["ms"] / row["products_ms"]:.2f}',
-                f'{row["gflop"] / row["ms"] * 1e3:.0f}',
-                None if row['saved_mb'] is None else f'{row["saved_mb"]:.0f}',
-                None if row['peak_mb'] is None else f'{row["peak_mb"]:.0f}',
+                given(row['ms'] / row['products_ms'], '.2f') if row['gflop'] else None,
+                given(row['gflop'] / row['ms'] * 1e3, '.0f') if row['gflop'] else None,
+                given(row['bytes_ms'] and row['bytes_ms'] / row['ms'], '.0%'),
+                given(row['saved_mb'], '.0f'),
+                given(row['peak_mb'], '.0f'),
             )
             for row in rows
         ),
@@ -84,16 +88,29 @@ def roofline_table(rows: list[dict], bandwidth: float) -> str:
     lines = []
     for _, members in groupby(rows, key=group_of):
         row = next(members)
-        rate = row['gflop'] / row['products_ms'] * 1e12  # FLOP a second
-        line = [row['network'], row['mode'], images_of(row), f'{row["gflop"]:.1f}']
-        if row['gb'] is None:
-            line += [None, None, f'{rate / bandwidth:.1f}', f'{row["products_ms"]:.1f}', None, None]
-        else:
-            line += [f'{row["gb"]:.2f}', f'{row["gflop"] / row["gb"]:.1f}']
-            line += [f'{rate / bandwidth:.1f}', f'{row["products_ms"]:.1f}']
-            line += [f'{row["bytes_ms"]:.1f}', row['bound']]
-        lines.append(line)
+        products, least = row['products_ms'], row['gb']
+        balance = row['gflop'] / products * 1e12 / bandwidth if products else None
+        lines.append(
+            (
+                row['network'],
+                row['mode'],
+                images_of(row),
+                given(row['gflop'], '.1f'),
+                given(least, '.2f'),
+                given(least and row['gflop'] / least, '.1f'),
+                given(balance, '.1f'),
+                given(products, '.1f'),
+                given(row['between_ms'], '.1f'),
+                given(row['bytes_ms'], '.1f'),
+                row['bound'] if least else None,
+            )
+        )
     return markdown(ROOFLINE, lines)
+
+
+def given(number: float | None, form: str) -> str | None:
+    """A number as text; None stays."""
+    return None if number is None else format(number, form)
 
 
 def group_of(row: dict) -> str:

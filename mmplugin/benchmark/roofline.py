@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
+from mmplugin.benchmark.between import between_seconds, betweens_of
 from mmplugin.benchmark.ceilings import layer_seconds, layers_of
 from mmplugin.benchmark.work import Peer, Work
 from mmplugin.block import MetaFormerBlock
@@ -63,13 +64,14 @@ def count_flop(call: Callable[[], object]) -> int:
 
 
 def least_bytes(peer: Peer, work: Work) -> int | None:
-    """Bytes that a backbone of ours has to move if no map stays in a cache; None for others.
+    """Bytes that have to be moved if no map stays in a cache; None where that is not counted.
 
-    With ideal fusion each patch embedding, each of the two halves of a block and each output norm
-    reads its map once and writes its map once (halves are not fused with each other: a norm over
-    the whole map stands between those of PoolFormer). In training the backward pass of each reads
-    its input and the gradient of its output once more and writes the gradient of its input, which
-    the stem needs not. Weights are read once a pass and their gradients written once.
+    Of backbones of ours: with ideal fusion each patch embedding, each of the two halves of a block
+    and each output norm reads its map once and writes its map once (halves are not fused with each
+    other: a norm over the whole map stands between those of PoolFormer). In training the backward
+    pass of each reads its input and the gradient of its output once more and writes the gradient
+    of its input, which the stem needs not. Weights are read once a pass and their gradients written
+    once.
 
     Args:
         peer: built with ``fast=False``, whose layers are all called.
@@ -77,7 +79,7 @@ def least_bytes(peer: Peer, work: Work) -> int | None:
     """
     model = peer.model
     if not isinstance(model, MetaFormer):
-        return None
+        return peer.moved
     elements = sum(p.numel() for p in model.parameters()) * (3 if work.training else 1)
 
     def note(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -109,16 +111,19 @@ def roofline(peer: Peer, work: Work, bandwidth: float, seconds: float) -> dict:
 
     Returns:
         ``gflop`` of one step; ``products_ms``: its convolutions and linear layers alone, see
-        ``layer_seconds``, attention added at their rate; ``gb`` and ``bytes_ms``: see
-        ``least_bytes``; ``bound``: the longer of the two. These are None but for backbones of ours.
+        ``layer_seconds``, attention added at their rate; ``between_ms``: see ``between_seconds``,
+        for backbones of ours on a CPU; ``gb`` and ``bytes_ms``: see ``least_bytes``; ``bound``:
+        the longer of products and bytes. What is not counted is None.
     """
     flop = count_flop(peer.step)
     layers = layers_of(peer.model, peer.forward)
     least, layer_flop = layer_seconds(layers, seconds, work)
-    products = least * max(1.0, flop / layer_flop) * 1e3
-    position = dict(
-        gflop=flop / 1e9, products_ms=products, gb=None, bytes_ms=None, bound='products'
-    )
+    products = least * max(1.0, flop / max(layer_flop, 1)) * 1e3
+    position = dict(gflop=flop / 1e9, products_ms=products, between_ms=None)
+    position.update(gb=None, bytes_ms=None, bound='products')
+    if isinstance(peer.model, MetaFormer) and work.device == 'cpu':
+        found = betweens_of(peer.model, peer.forward)
+        position['between_ms'] = between_seconds(found, seconds, work) * 1e3
     moved = least_bytes(peer, work)
     if moved is not None:
         position.update(gb=moved / 1e9, bytes_ms=moved / bandwidth * 1e3)

@@ -47,6 +47,8 @@ class Peer(NamedTuple):
     """What is timed: the inference, or forward and backward pass and all that belongs to them."""
     image: torch.Tensor | None = None
     """What ``forward`` reads, where it is one tensor."""
+    moved: int | None = None
+    """Bytes that pass through memory at least, where they are not counted by ``least_bytes``."""
 
     @property
     def given(self) -> list[torch.Tensor]:

@@ -5,6 +5,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+import mmplugin.backbones.poolformer
 from mmplugin.backbones.poolformer import PoolFormerBlock
 from mmplugin.ops import norm_linear_triton
 from tests.ops.triton_tools import Calls, by_speed, replace_kernels, run_interpreted, run_on_gpu
@@ -56,6 +57,31 @@ def test_no_map_is_copied_forward(triton, monkeypatch):
     with Calls() as calls:
         y, _ = norm_linear_triton.run_triton_norm_linear(*arguments, 1e-5, False)
     assert y.dtype == torch.float16 and y.is_contiguous(memory_format=torch.channels_last)
+    assert not {'aten::_to_copy', 'aten::clone', 'aten::copy_'} & set(calls.names)
+
+
+@pytest.mark.parametrize('gelu', [True, False])
+def test_no_channels_last_map_is_copied_backward(gelu):
+    x, grad = (
+        torch.zeros(2, n, 8, 10).contiguous(memory_format=torch.channels_last) for n in (6, 9)
+    )
+    c, moments, linear = torch.zeros(6), torch.zeros(2, 2), (torch.zeros(9, 6), torch.zeros(9))
+    with Calls() as calls:
+        dx, *_ = norm_linear_triton.triton_norm_linear_backward(
+            grad, x, c, c, *linear, moments, gelu
+        )
+    assert dx.is_contiguous(memory_format=torch.channels_last)
+    assert not {'aten::_to_copy', 'aten::clone', 'aten::copy_'} & set(calls.names)
+
+
+def test_no_map_is_copied_in_a_block_that_trains(triton, monkeypatch):
+    replace_kernels(monkeypatch, lambda *launch: None)
+    monkeypatch.setattr(mmplugin.backbones.poolformer, 'path_of', lambda *args: 'triton')
+    x, grad = (torch.zeros(2, 8, 4, 6).contiguous(memory_format=torch.channels_last) for _ in '12')
+    with Calls() as calls:
+        block_of(8)(x.requires_grad_()).backward(grad)
+    assert x.grad.is_contiguous(memory_format=torch.channels_last)
+    assert 'mmplugin::triton_norm_linear_backward' in calls.names
     assert not {'aten::_to_copy', 'aten::clone', 'aten::copy_'} & set(calls.names)
 
 

@@ -128,7 +128,19 @@ def test_backbone_on_cuda_runs_it_in_every_block():
     halves = ['mmplugin::triton_norm_pool_residual', 'mmplugin::triton_norm_linear']
     assert used == halves * sum(TINY['depths'])
     (message,) = (m for m in messages if 'operations' in m)
-    assert 'Triton and unfused operations (cuda, torch.float32)' in message
+    assert 'Triton and unfused, channels_last operations (cuda, torch.float32)' in message
+
+
+def test_backbone_on_cuda_copies_maps_at_its_border_alone():
+    with torch.device('meta'):
+        model = PoolFormer(arch=TINY, fast='triton')
+    with FakeTensorMode(allow_non_fake_inputs=True), Calls() as calls:
+        model.to_empty(device='cuda')
+        calls.names.clear()
+        outputs = model(torch.empty(2, 3, 65, 97, device='cuda'))
+    assert all(y.is_contiguous() for y in outputs)
+    assert calls.names.count('aten::clone') == 1 + len(outputs)
+    assert not {'aten::_to_copy', 'aten::copy_'} & set(calls.names)
 
 
 def test_on_the_cpu_it_is_the_same_as_true():

@@ -8,18 +8,23 @@ from torch import nn
 
 from mmplugin.backbones import Container, PoolFormer
 from mmplugin.benchmark import scaling
+from mmplugin.benchmark.between import KINDS, Between, between_seconds, betweens_of
 from mmplugin.benchmark.ceilings import layer_seconds, layers_of
 from mmplugin.benchmark.memory import saved_bytes
 from mmplugin.benchmark.peers import backbone_peer
 from mmplugin.benchmark.roofline import count_flop, least_bytes
 from mmplugin.benchmark.timing import interleaved
+from mmplugin.benchmark.token_half import FORMS, TokenHalfCase
 from mmplugin.benchmark.whole import WholeCase
 from mmplugin.benchmark.work import Work
+from mmplugin.layers import GroupNorm1
+from mmplugin.mixers.pooling import Pooling
 from tests.families import TINY
 from tests.tensors import image
 from tests.tools.conftest import DETECTOR, SEGMENTOR, error_line
 from tools import benchmark
 
+TOKENS = 'poolformer-s12-tokens'
 QUICK = ['poolformer-s12', '--shapes', '64x32', '--seconds', '0']
 ONE = dict(TINY, depths=(1, 1, 1, 1))
 CELLS = 16 * 16 * 8
@@ -42,6 +47,7 @@ def test_table_record_and_picture(tmp_path, capsys, small_maps_fused):
         *(('training', name) for name in ('official', 'timm-cl', 'ours')),  # deploy does not train
     ]
     first, *_, ours = record['rows']
+    assert first['between_ms'] > 0 and first['bytes_ms'] > 0
     assert first['speedup'] == 1 and first['gflop'] > 0.1 and first['products_ms'] > 0
     assert 2.9 * first['gflop'] < ours['gflop'] < 3 * first['gflop']
     assert ours['saved_mb'] < 0.6 * record['rows'][4]['saved_mb']
@@ -86,6 +92,8 @@ def test_compiled_peer(capsys):
         (['poolformer-s12', '--dtype', 'int8'], "--dtype: 'int8' is none"),
         (['poolformer-s12', '--batch', '0'], '--batch takes 1 or more'),
         (['container-full', '--peers', 'official'], 'has no released structure'),
+        (['container-light-tokens'], 'only a PoolFormer has such token halves'),
+        ([TOKENS, '--peers', 'timm'], "'timm' is no peer of a token half"),
         (['no-such.py'], 'config file no-such.py does not exist'),
         (['--scale', '--shapes', '64x64'], '--scale has its own sizes'),
     ],
@@ -165,6 +173,41 @@ def test_every_layer_has_a_fastest_way():
     with torch.no_grad():
         uses = layers_of(layers, lambda: layers(x))
     assert layer_seconds(uses, 0, Work('inference', (16, 16)))[1] == count_flop(lambda: layers(x))
+
+
+def test_operations_between_the_products_are_counted():
+    peer, work = one_stage('training', fast=False)
+    found = betweens_of(peer.model, peer.forward)
+    norm, gelu, pooling = GroupNorm1, nn.GELU, Pooling
+    block, hidden = (1, 8, 16, 16), (1, 16, 16, 16)
+    counts = {Between(norm, block): 3, Between(pooling, block): 1, Between(gelu, hidden): 1}
+    assert found == counts  # two norms of the block, one of the output
+    jobs = [len(KINDS[kind](block, peer.image, True)) for kind in (norm, pooling, gelu)]
+    assert jobs == [1, 3, 2]
+    assert between_seconds(found, 0, work) > 0
+
+
+# token halves -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(('mode', 'passes'), [('inference', 2), ('training', 5)])
+def test_token_halves_move_their_maps(mode, passes, small_maps_fused):
+    work = Work(mode, (64, 96), 2)
+    plain, ours, triton = (TokenHalfCase(TOKENS).peer(name, work) for name in FORMS[:3])
+    cells = [(64, 16 * 24), (128, 8 * 12), (320, 4 * 6), (512, 2 * 3)]
+    assert ours.moved == passes * 2 * 4 * sum(dim * area for dim, area in cells)
+    ours.model.load_state_dict(plain.model.state_dict())
+    for mine, other in zip(ours.forward(), plain.forward()):
+        assert mine.shape == other.shape and mine.requires_grad == (mode == 'training')
+    assert count_flop(triton.step) == 0
+
+
+def test_token_halves_in_the_table(capsys):
+    words = [TOKENS, '--modes', 'inference', 'training', '--shapes', '64x64', '--seconds', '0']
+    assert benchmark.main(words) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(f'| {TOKENS} |') == 4 + 2 and printed.count('% |') == 4
+    assert printed.count('| bytes |') == 2
 
 
 # whole models -----------------------------------------------------------------------------------
