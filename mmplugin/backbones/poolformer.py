@@ -148,9 +148,9 @@ class PoolFormer(MetaFormer):
             fused operations; on other devices the token half as one interpolation. The same results
             but for rounding. Hooks on layers inside a fused block are not called. ``'triton'``: the
             same, and on a CUDA device the token halves, and the norm with the first layer of the
-            channel halves (not in float64), are Triton kernels, which have **not run on a GPU
-            yet**: compare them there with True before trusting them. False: every layer as
-            written. Default True.
+            channel halves (not in float64), are Triton kernels on channels_last maps, which have
+            **not run on a GPU yet**: compare them there with True before trusting them.
+            False: every layer as written. Default True.
         strict_load: whether a pretrained file must fit exactly but for the expected gaps
             (classifier head, output norms). Default True.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE_OR_URL_OR_NAME)`` reads official, timm,

@@ -106,7 +106,7 @@ def plot_curves(
     _plot(rate, {'lr': train['lr']}, 'learning rate')
     rate.ticklabel_format(axis='y', style='sci', scilimits=(0, 0))
     _plot(score, {name: val[name] for name in metrics}, 'validation metric', marker='o')
-    score.set_ylim(bottom=0)
+    score.set_ylim(0, 1.05 * score.get_ylim()[1])  # a single point lies inside, too
     figure.suptitle(title)
     figure.savefig(out, dpi=120)
 
