@@ -55,6 +55,9 @@ class Container(MetaFormer):
     in stage 1 there: 1,994 G multiply-accumulates for the backbone, 91 G with ``window_size=14``,
     which detection needs (``'light'``: 81 G).
 
+    Under ``torch.compile`` one graph serves all images whose sides are multiples of 32, as the padding
+    in the configs makes them; other sizes are compiled for the way they are padded.
+
     For optimizers: the parameters of gates have ``.gate.`` in their names, tables end in
     ``.table``; neither should decay.
 
