@@ -226,18 +226,19 @@ class MetaFormer(BaseModule):
         block = int(parts[3]) if parts[2] == 'blocks' else 0
         return sum(self.depths[: int(parts[1])]) + block + 1, num_layers
 
+    def path_of(self, x: Tensor) -> str:
+        """The form of operations that blocks take for a map x, by the names of ``ops.paths``."""
+        return path_of(self.fast, x)
+
     def _say_path(self, x: Tensor) -> None:
         """Log, once, which form of the operations this backbone runs."""
         if not self._said_path:
             self._said_path = True
-            path = path_of(self.fast, x)
-            words = {
-                'fused': 'fused, channels_last',
-                'triton': 'Triton and unfused, channels_last',
-            }
+            path = self.path_of(x)
+            form = 'Triton and unfused' if path == 'triton' else path
+            layout = ', channels_last' if channels_last_inside(self.fast, x) else ''
             print_log(
-                f'{type(self).__name__}: {words.get(path, path)} operations '
-                f'({x.device.type}, {x.dtype})',
+                f'{type(self).__name__}: {form}{layout} operations ({x.device.type}, {x.dtype})',
                 logger='current',
             )
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+import torch
 from mmcv.cnn import build_norm_layer
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmplugin.arguments import resolve_arch
@@ -55,8 +56,8 @@ class Container(MetaFormer):
     in stage 1 there: 1,994 G multiply-accumulates for the backbone, 91 G with ``window_size=14``,
     which detection needs (``'light'``: 81 G).
 
-    Under ``torch.compile`` one graph serves all images whose sides are multiples of 32, as the padding
-    in the configs makes them; other sizes are compiled for the way they are padded.
+    Under ``torch.compile`` one graph serves all images whose sides are multiples of 32, as the
+    padding in the configs makes them; other sizes are compiled for the way they are padded.
 
     For optimizers: the parameters of gates have ``.gate.`` in their names, tables end in
     ``.table``; neither should decay.
@@ -167,6 +168,12 @@ class Container(MetaFormer):
         )
         self.norm_eval = norm_eval
         self.train()
+
+    def path_of(self, x: Tensor) -> str:
+        """As of the shell; only the deploy form has fused operations, for inference."""
+        path = super().path_of(x)
+        fuses = self.deployed and not torch.is_grad_enabled()
+        return 'unfused' if path == 'fused' and not fuses else path
 
     def train(self, mode: bool = True) -> 'Container':
         """Set the mode; frozen parts stay in eval mode, with ``norm_eval`` batch norms too.

@@ -30,10 +30,10 @@ def gelu_ways(shape: tuple[int, ...], like: Tensor, training: bool) -> list[Ways
     """GELU, in training and its gradient, in the cache: fused with products it needs no more."""
     size = torch.Size(shape).numel()
     few = min(size, CACHED)
-    x, y = (like.new_empty(few).normal_() for _ in '12')
+    x, y, z = (like.new_empty(few).normal_() for _ in '123')
     jobs = [lambda: torch.ops.aten.gelu.out(x, out=y)]
     if training:
-        jobs.append(lambda: torch.ops.aten.gelu_backward.grad_input(y, x, grad_input=y))
+        jobs.append(lambda: torch.ops.aten.gelu_backward.grad_input(y, x, grad_input=z))
     return [{'in the cache': (job, size / few)} for job in jobs]
 
 

@@ -32,9 +32,10 @@ def saved_bytes(forward: Callable[[], object], known: Iterable[Tensor]) -> int:
 
 
 def peak_bytes(step: Callable[[], object], device: str) -> int | None:
-    """Peak of a GPU's memory over one call; None on a CPU, which keeps no such count."""
+    """Peak of a GPU's memory over the second of two calls; None on a CPU, which keeps no count."""
     if device != 'cuda':
         return None
+    step()
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     step()

@@ -1,9 +1,9 @@
 """Backbones that are compared: ours in its forms, timm's, and whatever a caller adds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmplugin.backbones.container import Container
 from mmplugin.backbones.poolformer import PoolFormer
@@ -89,24 +89,42 @@ class BackboneCase:
         return model
 
 
-def random_images(work: Work) -> torch.Tensor:
+def random_images(work: Work) -> Tensor:
     """Images for a work, the same for the same work."""
     torch.manual_seed(0)
     images = torch.randn(work.batch, 3, *work.shape, device=work.device, dtype=work.stored)
     return images.contiguous(memory_format=work.layout)
 
 
-def backbone_peer(model: nn.Module, image: torch.Tensor, work: Work) -> Peer:
+def backbone_peer(model: nn.Module, image: Tensor, work: Work) -> Peer:
     """One inference, or one forward and backward pass from gradients of one."""
 
     def forward():
         with torch.set_grad_enabled(work.training), work.autocast():
             return model(image)
 
-    def train():
-        for parameter in model.parameters():
-            parameter.grad = None
-        outputs = forward()
-        torch.autograd.backward(outputs, [torch.ones_like(o) for o in outputs])
+    step = training_step(forward, model.parameters()) if work.training else forward
+    return Peer(model, forward, step, [image])
 
-    return Peer(model, forward, train if work.training else forward, image)
+
+def training_step(
+    forward: Callable[[], Sequence[Tensor]], leaves: Iterable[Tensor]
+) -> Callable[[], None]:
+    """A forward and a backward pass from gradients of one, which the first call makes.
+
+    Args:
+        forward: gives what is differentiated.
+        leaves: whose gradients are dropped before each pass.
+    """
+    leaves = list(leaves)
+    gradients: list[Tensor] = []
+
+    def step() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        outputs = forward()
+        if not gradients:
+            gradients.extend(torch.ones_like(output) for output in outputs)
+        torch.autograd.backward(outputs, gradients)
+
+    return step

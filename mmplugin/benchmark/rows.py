@@ -37,17 +37,15 @@ def compare(
     Raises:
         ValueError: for an unknown peer, or when no peer is left.
     """
-    peers = {form: case.peer(form, work) for form in forms}
-    peers = {form: peer for form, peer in peers.items() if peer is not None}
-    if not peers:
-        raise ValueError(f'{case.name} has none of the peers {", ".join(forms)} in {work.mode}')
-    steps = {form: peer.step for form, peer in peers.items()}
     memory, losses = {}, {}
+    if work.training:  # of each peer while there is no other
+        memory = {form: memory_of(case.peer(form, work), work) for form in forms}
+    peers = {form: case.peer(form, work) for form in forms}
+    steps = {form: peer.step for form, peer in peers.items() if peer is not None}
+    if not steps:
+        raise ValueError(f'{case.name} has none of the peers {", ".join(forms)} in {work.mode}')
     if work.training:
         steps = {form: noting(step, losses, form) for form, step in steps.items()}
-        for form, peer in peers.items():
-            saved = saved_bytes(peer.forward, peer.given) / 1e6
-            memory[form] = saved, peak_bytes(peer.step, work.device)
     timings = interleaved(steps, seconds, work.device)
     peers.clear()
     steps.clear()
@@ -62,6 +60,13 @@ def compare(
         row.update(saved_mb=saved, peak_mb=peak and peak / 1e6, loss=losses.get(form), **position)
         rows.append(row)
     return rows
+
+
+def memory_of(peer: Peer | None, work: Work) -> tuple[float | None, int | None]:
+    """Megabytes of saved activations, and peak bytes; None for what is not there."""
+    if peer is None:
+        return None, None
+    return saved_bytes(peer.forward, peer.given) / 1e6, peak_bytes(peer.step, work.device)
 
 
 def noting(step: Callable[[], object], results: dict, name: str) -> Callable[[], None]:

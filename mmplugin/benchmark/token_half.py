@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mmplugin.benchmark.peers import FAST, build_ours
+from mmplugin.benchmark.peers import FAST, build_ours, training_step
 from mmplugin.benchmark.work import Peer, Work
 from mmplugin.ops.layouts import channels_last_inside
 
@@ -26,6 +26,9 @@ class TokenHalves(nn.Module):
 
 class TokenHalfCase:
     """One token half a stage, each on the map that its stage has of an image.
+
+    Alone it reads a map twice, since the statistics of all of it come first, and writes it once.
+    Its gradient needs a sum over map and gradient first: both are read twice, one map is written.
 
     Args:
         name: ``'poolformer-s12-tokens'`` and so on.
@@ -59,19 +62,14 @@ class TokenHalfCase:
             with torch.set_grad_enabled(work.training), work.autocast():
                 return model(maps)
 
-        def train():
-            for tensor in (*model.parameters(), *maps):
-                tensor.grad = None
-            outputs = forward()
-            torch.autograd.backward(outputs, [torch.ones_like(o) for o in outputs])
-
-        # read and written; then it and the result's gradient are read, its own gradient is written
-        moved = sum(x.nbytes for x in maps) * (5 if work.training else 2)
-        return Peer(model, forward, train if work.training else forward, moved=moved)
+        step = training_step(forward, (*model.parameters(), *maps)) if work.training else forward
+        moved = sum(x.nbytes for x in maps) * (8 if work.training else 3)
+        return Peer(model, forward, step, maps, moved)
 
 
 def maps_of(channels: tuple[int, ...], work: Work, fast: bool | str) -> list[Tensor]:
-    """One map a stage, in the layout that the backbone would give it."""
+    """One map a stage in the layout that the backbone would give it; always the same."""
+    torch.manual_seed(0)
     height, width = ((n + 1) // 4 for n in work.shape)
     maps = []
     for dim in channels:

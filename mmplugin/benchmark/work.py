@@ -1,6 +1,6 @@
 """What is measured: one mode at one image size, and a network that is run that way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -45,12 +45,12 @@ class Peer(NamedTuple):
     """The forward pass; its result holds the graph in training."""
     step: Callable[[], object]
     """What is timed: the inference, or forward and backward pass and all that belongs to them."""
-    image: torch.Tensor | None = None
-    """What ``forward`` reads, where it is one tensor."""
+    inputs: Sequence[torch.Tensor] = ()
+    """What ``forward`` reads, where that is there before it."""
     moved: int | None = None
     """Bytes that pass through memory at least, where they are not counted by ``least_bytes``."""
 
     @property
     def given(self) -> list[torch.Tensor]:
         """What is there before a forward pass."""
-        return [*self.model.parameters(), *([] if self.image is None else [self.image])]
+        return [*self.model.parameters(), *self.inputs]

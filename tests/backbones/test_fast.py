@@ -107,10 +107,19 @@ def test_says_once_which_path_runs(family):
         finally:
             logger.removeHandler(handler)
         messages.append([m for m in handler.messages if 'operations' in m])
+    form = 'fused' if family == 'PoolFormer' else 'unfused'
     assert messages == [
-        [f'{family}: fused, channels_last operations (cpu, torch.float32)'],
+        [f'{family}: {form}, channels_last operations (cpu, torch.float32)'],
         [f'{family}: plain operations (cpu, torch.float32)'],
     ]
+
+
+def test_only_deployed_containers_fuse():
+    model = pair('Container', torch.float32)[0].eval()
+    x = image(1, 8, 16, 16, dtype=torch.float32)
+    with torch.no_grad():
+        assert [model.path_of(x), model.deploy().path_of(x)] == ['unfused', 'fused']
+    assert model.path_of(x) == 'unfused'
 
 
 @pytest.mark.parametrize(
