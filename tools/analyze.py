@@ -63,9 +63,11 @@ def measure(cfg, shape: tuple[int, int]):
 
     from mmplugin.analysis.macs import count
     from mmplugin.analysis.models import forward_pass
+    from mmplugin.cli.widths import check_widths
 
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model).eval()
+    check_widths(cfg.model, model)
     return count(model, forward_pass(model, shape))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import mmplugin  # noqa: F401  (mends the frameworks; before they are imported)
 from mmplugin.cli import UserError, run
+from mmplugin.cli.checkpoint import naming_misfits
 from mmplugin.cli.config import add_config_arguments, load_config
 
 
@@ -44,7 +45,8 @@ def compare(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model).eval()
-    load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+    with naming_misfits(args.checkpoint):
+        load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
     print(f'{"padding":<12}{"stride":>8}{"whole":>10}{"far":>10}   (mean of {len(args.images)})')
     found = {}
     for path in args.images:

@@ -28,7 +28,8 @@ def build_official(backbone: str) -> nn.Module:
         return module.OfficialPoolFormer(settings['depths'], settings['embed_dims'])
     if backbone == 'container-light':
         return importlib.import_module('tests.reference.container').ReleasedContainer()
-    raise ValueError(f'{backbone!r} has no released structure to compare with')
+    known = ', '.join((*(f'poolformer-{name}' for name in VARIANTS), 'container-light'))
+    raise ValueError(f'{backbone!r} has no released structure to compare with, but {known}')
 
 
 def build_official_compiled(backbone: str) -> nn.Module:

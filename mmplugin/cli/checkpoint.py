@@ -1,6 +1,8 @@
 """Refusing a checkpoint that is not the model's own."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
@@ -11,6 +13,17 @@ def require_file(checkpoint: str) -> None:
     """Raise UserError when a local checkpoint does not exist; URLs are left to the loader."""
     if '://' not in checkpoint and not Path(checkpoint).is_file():
         raise UserError(f'checkpoint {checkpoint} does not exist (looked from {Path.cwd()})')
+
+
+@contextlib.contextmanager
+def naming_misfits(checkpoint: str) -> Iterator[None]:
+    """Within it, mmengine's list of tensors that do not fit becomes one line of a UserError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if 'do not match exactly' not in str(error):
+            raise
+        raise UserError(misfit(checkpoint, str(error))) from error
 
 
 def guard_loading(runner, exact: bool) -> None:
@@ -24,12 +37,8 @@ def guard_loading(runner, exact: bool) -> None:
     stock = runner.load_checkpoint
 
     def load_checkpoint(filename, map_location='cpu', strict=False, **revise):
-        try:
+        with naming_misfits(filename):
             content = stock(filename, map_location, strict or exact, **revise)
-        except RuntimeError as error:
-            if 'do not match exactly' not in str(error):
-                raise
-            raise UserError(misfit(filename, str(error))) from error
         if not fitting(runner.model, content.get('state_dict', content)):
             raise UserError(
                 f'no tensor of checkpoint {filename} fits the model of the config; weights of a '

@@ -106,7 +106,7 @@ def plot_curves(
     _plot(rate, {'lr': train['lr']}, 'learning rate')
     rate.ticklabel_format(axis='y', style='sci', scilimits=(0, 0))
     _plot(score, {name: val[name] for name in metrics}, 'validation metric', marker='o')
-    score.set_ylim(0, 1.05 * score.get_ylim()[1])  # a single point lies inside, too
+    score.set_ylim(bottom=0)
     figure.suptitle(title)
     figure.savefig(out, dpi=120)
 
@@ -115,7 +115,8 @@ def _plot(
     axes: Axes, curves: dict[str, Curve], label: str, bold: str = '', marker: str = ''
 ) -> None:
     for name, (steps, values) in curves.items():
-        axes.plot(steps, values, label=name, marker=marker, lw=2.2 if name == bold else 1.1)
+        width = 2.2 if name == bold else 1.1
+        axes.plot(steps, values, label=name, marker=marker, lw=width, clip_on=not marker)
     axes.set_xlabel('iteration')
     axes.set_ylabel(label)
     axes.set_xlim(left=0)

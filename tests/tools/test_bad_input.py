@@ -11,10 +11,12 @@ import torch
 from mmengine.config import Config
 
 from mmplugin.cli.config import check_options
+from mmplugin.cli.errors import UserError
 from mmplugin.cli.explain import message_of
+from mmplugin.cli.widths import check_widths
 from tests.tools.conftest import REPOSITORY, error_line, options
+from tools import analyze, contact_sheet, train
 from tools import test as test_tool
-from tools import train
 
 
 class Code:
@@ -233,6 +235,43 @@ def test_checkpoint_of_another_network(detector, segmentor, tmp_path, capsys):
     assert str(segmentor.checkpoint) in line
     assert 'missing (' in line
     assert 'not in the model (' in line
+
+
+def test_picture_of_another_networks_predictions(detector, segmentor, tmp_path, capsys):
+    words = [str(detector.config), str(segmentor.checkpoint), '--out', str(tmp_path / 'sheet.png')]
+    assert contact_sheet.main(words) == 1
+    line = error_line(capsys)
+    assert str(segmentor.checkpoint) in line and 'is not of the model in the config' in line
+    assert len(line) < 1000 and not list(tmp_path.iterdir())
+
+
+def test_widths_that_the_backbone_does_not_give(detector, tmp_path, capsys):
+    line = error_of_training(detector, capsys, tmp_path, 'model.neck.in_channels=[8,16,24,64]')
+    assert 'model.neck.in_channels is [8, 16, 24, 64]' in line
+    assert 'set model.neck.in_channels=[8, 16, 24, 32]' in line
+    pair = 'model.neck.in_channels=[8,16,24]'
+    assert analyze.main([str(detector.config), '--cfg-options', pair]) == 1
+    assert 'set model.neck.in_channels=[8, 16, 24, 32]' in error_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ('head', 'backbone', 'right'),
+    [
+        (dict(in_channels=[8, 24], in_index=[0, 2]), (8, 16, 24, 32), None),
+        (dict(in_channels=[8, 16], in_index=[0, 2]), (8, 16, 24, 32), [8, 24]),
+        (dict(in_channels=32, in_index=3), (8, 16, 24, 32), None),
+        (dict(in_channels=[8], in_index=[0]), None, None),
+    ],
+)
+def test_widths_of_a_decode_head(head, backbone, right):
+    model = torch.nn.Module()
+    model.backbone = torch.nn.Module()
+    model.backbone.out_channels, model.backbone.out_indices = backbone, (0, 1, 2, 3)
+    if right is None:
+        check_widths(dict(decode_head=head), model)
+        return
+    with pytest.raises(UserError, match=re.escape(f'model.decode_head.in_channels={right}')):
+        check_widths(dict(decode_head=head), model)
 
 
 def test_checkpoint_of_a_deeper_network(detector, tmp_path, capsys):
