@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmplugin.benchmark.ceilings import Ways, fastest
+from mmplugin.benchmark.ceilings import Ways, fastest, watching
 from mmplugin.benchmark.work import Work
 from mmplugin.layers import GroupNorm1
 from mmplugin.mixers.pooling import Pooling
@@ -79,10 +79,8 @@ def betweens_of(model: nn.Module, forward: Callable[[], object]) -> Counter[Betw
     def note(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         found[Between(type(module), tuple(inputs[0].shape))] += 1
 
-    hooks = [m.register_forward_hook(note) for m in model.modules() if type(m) in KINDS]
-    forward()
-    for hook in hooks:
-        hook.remove()
+    with watching((m for m in model.modules() if type(m) in KINDS), note):
+        forward()
     return found
 
 

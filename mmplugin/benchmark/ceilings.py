@@ -1,7 +1,8 @@
 """What the machine can do: its matrix products on a network's own shapes, and its copies."""
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import compress
 from typing import NamedTuple
 
@@ -70,11 +71,20 @@ def layers_of(model: nn.Module, forward: Callable[[], object]) -> Counter[Use]:
         uses[Use(layer_of(module, inputs[0], output), *asked)] += 1
 
     kinds = nn.Conv2d, nn.ConvTranspose2d, nn.Linear
-    hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, kinds)]
-    forward()
-    for hook in hooks:
-        hook.remove()
+    with watching((m for m in model.modules() if isinstance(m, kinds)), note):
+        forward()
     return uses
+
+
+@contextlib.contextmanager
+def watching(modules: Iterable[nn.Module], note: Callable[..., None]) -> Iterator[None]:
+    """Within it, ``note`` gets every call of these modules: (module, inputs, output)."""
+    hooks = [module.register_forward_hook(note) for module in modules]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def layer_of(module: nn.Module, x: Tensor, y: Tensor) -> Product | Conv:

@@ -1,6 +1,6 @@
 """Backbones that are compared: ours in its forms, timm's, and whatever a caller adds."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +65,7 @@ class BackboneCase:
         model = model.to(work.device, work.stored).train(work.training)
         layout = torch.channels_last if form == 'timm-cl' else work.layout
         model = model.to(memory_format=layout) if form == 'timm-cl' else model
-        return backbone_peer(model, random_images(work._replace(layout=layout)), work)
+        return ready_peer(model, [random_images(work._replace(layout=layout))], work)
 
     def build(self, form: str, work: Work) -> nn.Module | None:
         """The network of a form in its initial state."""
@@ -96,30 +96,25 @@ def random_images(work: Work) -> Tensor:
     return images.contiguous(memory_format=work.layout)
 
 
-def backbone_peer(model: nn.Module, image: Tensor, work: Work) -> Peer:
-    """One inference, or one forward and backward pass from gradients of one."""
+def ready_peer(
+    model: nn.Module, inputs: Sequence[Tensor], work: Work, moved: int | None = None
+) -> Peer:
+    """One inference, or one forward and backward pass from gradients of one.
+
+    Args:
+        model: in the mode of the work.
+        inputs: of the model, in order.
+        work: what it is to do.
+        moved: see ``Peer``.
+    """
+    leaves = [*model.parameters(), *inputs]
+    gradients: list[Tensor] = []  # made by the first step
 
     def forward():
         with torch.set_grad_enabled(work.training), work.autocast():
-            return model(image)
+            return model(*inputs)
 
-    step = training_step(forward, model.parameters()) if work.training else forward
-    return Peer(model, forward, step, [image])
-
-
-def training_step(
-    forward: Callable[[], Sequence[Tensor]], leaves: Iterable[Tensor]
-) -> Callable[[], None]:
-    """A forward and a backward pass from gradients of one, which the first call makes.
-
-    Args:
-        forward: gives what is differentiated.
-        leaves: whose gradients are dropped before each pass.
-    """
-    leaves = list(leaves)
-    gradients: list[Tensor] = []
-
-    def step() -> None:
+    def train():
         for leaf in leaves:
             leaf.grad = None
         outputs = forward()
@@ -127,4 +122,4 @@ def training_step(
             gradients.extend(torch.ones_like(output) for output in outputs)
         torch.autograd.backward(outputs, gradients)
 
-    return step
+    return Peer(model, forward, train if work.training else forward, inputs, moved)

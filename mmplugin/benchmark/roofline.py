@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from mmplugin.benchmark.between import between_seconds, betweens_of
-from mmplugin.benchmark.ceilings import layer_seconds, layers_of
+from mmplugin.benchmark.ceilings import layer_seconds, layers_of, watching
 from mmplugin.benchmark.work import Peer, Work
 from mmplugin.block import MetaFormerBlock
 from mmplugin.metaformer import MetaFormer
@@ -93,10 +93,8 @@ def least_bytes(peer: Peer, work: Work) -> int | None:
     units = [model.stem, *model.norms.values()]
     for stage in model.stages:
         units += [stage.downsample, *stage.blocks]
-    hooks = [m.register_forward_hook(note) for m in units if not isinstance(m, nn.Identity)]
-    peer.forward()
-    for hook in hooks:
-        hook.remove()
+    with watching((m for m in units if not isinstance(m, nn.Identity)), note):
+        peer.forward()
     return elements * work.dtype.itemsize
 
 

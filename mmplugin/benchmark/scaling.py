@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from mmplugin.benchmark.memory import saved_bytes
-from mmplugin.benchmark.peers import backbone_peer, build_ours, random_images
+from mmplugin.benchmark.peers import build_ours, random_images, ready_peer
 from mmplugin.benchmark.report import images_of, markdown
 from mmplugin.benchmark.timing import interleaved
 from mmplugin.benchmark.work import Work
@@ -92,12 +92,12 @@ def beyond(known: list[dict], pixels: int, limits: Limits) -> str | None:
 
 def measure(models: dict[str, nn.Module], work: Work, seconds: float) -> list[dict]:
     """One point of every network."""
-    images = random_images(work)
+    images = [random_images(work)]
     saved, steps = {}, {}
     for name, model in models.items():
-        trained = backbone_peer(model.train(), images, work._replace(mode='training'))
+        trained = ready_peer(model.train(), images, work._replace(mode='training'))
         saved[name] = saved_bytes(trained.forward, trained.given) / 1e6
-        steps[name] = backbone_peer(model.train(work.training), images, work).step
+        steps[name] = ready_peer(model.train(work.training), images, work).step
     timings = interleaved(steps, seconds, work.device)
     size = dict(shape=work.shape, batch=work.batch, pixels=pixels_of(work))
     return [

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mmplugin.benchmark.peers import FAST, build_ours, training_step
+from mmplugin.benchmark.peers import FAST, build_ours, ready_peer
 from mmplugin.benchmark.work import Peer, Work
 from mmplugin.ops.layouts import channels_last_inside
 
@@ -20,7 +20,7 @@ class TokenHalves(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(stage.blocks[0] for stage in backbone.stages)
 
-    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+    def forward(self, *maps: Tensor) -> list[Tensor]:
         return [block.mix_tokens(x) for block, x in zip(self.blocks, maps)]
 
 
@@ -57,14 +57,8 @@ class TokenHalfCase:
         if form == 'compiled':
             model.compile()
         maps = maps_of(backbone.out_channels, work, fast)
-
-        def forward():
-            with torch.set_grad_enabled(work.training), work.autocast():
-                return model(maps)
-
-        step = training_step(forward, (*model.parameters(), *maps)) if work.training else forward
         moved = sum(x.nbytes for x in maps) * (8 if work.training else 3)
-        return Peer(model, forward, step, maps, moved)
+        return ready_peer(model, maps, work, moved)
 
 
 def maps_of(channels: tuple[int, ...], work: Work, fast: bool | str) -> list[Tensor]:

@@ -12,7 +12,7 @@ from mmplugin.benchmark import between, scaling
 from mmplugin.benchmark.between import Between, between_seconds, betweens_of
 from mmplugin.benchmark.ceilings import layer_seconds, layers_of
 from mmplugin.benchmark.memory import saved_bytes
-from mmplugin.benchmark.peers import backbone_peer
+from mmplugin.benchmark.peers import ready_peer
 from mmplugin.benchmark.roofline import count_flop, least_bytes
 from mmplugin.benchmark.timing import interleaved
 from mmplugin.benchmark.token_half import FORMS, TokenHalfCase
@@ -118,7 +118,7 @@ def test_calls_take_turns():
 def one_stage(mode: str, **settings):
     model = PoolFormer(ONE, out_indices=(0,), **settings).train(mode == 'training')
     work = Work(mode, (64, 64))
-    return backbone_peer(model, image(1, 3, 64, 64, dtype=torch.float32), work), work
+    return ready_peer(model, [image(1, 3, 64, 64, dtype=torch.float32)], work), work
 
 
 def test_saved_bytes_are_those_of_the_formula(small_maps_fused):
@@ -141,7 +141,7 @@ def test_flop_of_attention_are_counted():
     model = Container(dict(ONE, dynamic=(True,) * 4, num_heads=(2,) * 4), fast=False)
     training = Work('training', (64, 64))
     x = image(1, 3, 64, 64, dtype=torch.float32)
-    peer = backbone_peer(model.train(), x, training)
+    peer = ready_peer(model.train(), [x], training)
     products = sum(use.layer.flop * n for use, n in layers_of(model, peer.forward).items())
     tokens = [256, 64, 16, 4]
     attention = sum(4 * n * n * dim for n, dim in zip(tokens, ONE['embed_dims']))
