@@ -4,6 +4,7 @@
     python tools/benchmark.py poolformer-s12 --shapes 512x512 --peers official ours deploy
     python tools/benchmark.py CONFIG.py --modes training     a whole detector or segmentor
     python tools/benchmark.py poolformer-s12-tokens --modes inference training   token halves alone
+    python tools/benchmark.py poolformer-s12 --where         and where the time of each peer goes
     python tools/benchmark.py --scale poolformer-s12 container-light container-full
 
 Peers: ours, plain (without fast paths), triton (fast='triton'), deploy, compiled (needs a C
@@ -19,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import mmplugin  # noqa: F401  (mends the frameworks; before they are imported)
-from mmplugin.benchmark.words import add_work_arguments, work_of
+from mmplugin.benchmark.words import add_work_arguments, check_device, work_of
 from mmplugin.cli import UserError, run
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add('--scale', action='store_true', help='time and memory over image area and batch instead')
     add_work_arguments(parser)
+    add('--where', action='store_true', help='and the time of each peer by kind of operation')
     add('--seconds', type=float, help='for the rounds of a comparison. Default: 20, in --scale 1')
     add('--max-seconds', type=float, default=4, help='of a call in --scale. Default: 4')
     add('--max-gb', type=float, default=3, help='of saved activations in --scale. Default: 3')
@@ -69,6 +71,9 @@ def benchmark(args: argparse.Namespace) -> None:
 
     from mmplugin.benchmark.machine import environment
 
+    if args.where and args.device != 'cpu':
+        raise UserError('--where counts the time of a CPU alone')
+    check_device(args.device)
     if args.seconds is None:
         args.seconds = 1 if args.scale else 20
     if args.threads:
@@ -88,7 +93,7 @@ def compare_all(args: argparse.Namespace, machine: dict) -> str:
     from mmplugin.benchmark.cases import case_of
     from mmplugin.benchmark.ceilings import copy_bandwidth
     from mmplugin.benchmark.record import publish
-    from mmplugin.benchmark.report import plot, roofline_table, table
+    from mmplugin.benchmark.report import plot, roofline_table, table, where_table
     from mmplugin.benchmark.rows import compare
 
     chosen = WHOLE
@@ -102,9 +107,12 @@ def compare_all(args: argparse.Namespace, machine: dict) -> str:
     machine['copy_gb_s'] = round(bandwidth / 1e9, 1)
     rows = []
     for (case, forms), work in zip(cases, works):
-        rows += compare(case, args.peers or forms, work, args.seconds, bandwidth)
+        peers = args.peers or forms
+        rows += compare(case, peers, work, args.seconds, bandwidth, args.where)
         tell(f'{case.name} {work.mode} {work.shape} done')
     tables = [table(rows), roofline_table(rows, bandwidth)]
+    if args.where:
+        tables.append(where_table(rows))
     draw = partial(plot, rows)
     return publish('benchmark', machine, {'rows': rows}, tables, draw, args.out)
 
@@ -114,9 +122,10 @@ def scale(args: argparse.Namespace, machine: dict) -> str:
     from mmplugin.benchmark.record import publish
     from mmplugin.benchmark.scaling import Limits, plot_scaling, scaling_table, sweep
 
-    if args.peers or args.shapes or args.batch != 1 or len(args.modes) > 1:
+    if args.peers or args.shapes or args.batch != 1 or len(args.modes) > 1 or args.where:
         raise UserError(
-            '--scale has its own sizes: it takes no --peers, --shapes or --batch, and one mode'
+            '--scale has its own sizes: it takes no --peers, --shapes, --batch or --where, and one '
+            'mode'
         )
     work = work_of(args, args.modes[0], '1x1')
     limits = Limits(args.max_seconds, args.max_gb * 1e3)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from mmplugin.benchmark.where import COLUMNS
+
 HEAD = (
     'network',
     'mode',
@@ -34,6 +36,7 @@ ROOFLINE = (
     'bytes ms',
     'bound by',
 )
+WHERE = ('network', 'mode', 'images', 'peer', 'profiled ms', *COLUMNS, 'page faults')
 
 
 def markdown(head: Sequence[str], lines: Iterable[Sequence]) -> str:
@@ -106,6 +109,16 @@ def roofline_table(rows: list[dict], bandwidth: float) -> str:
             )
         )
     return markdown(ROOFLINE, lines)
+
+
+def where_table(rows: list[dict]) -> str:
+    """One line a peer: the milliseconds of a step by kind of operation, see ``whereabouts``."""
+    lines = []
+    for row in rows:
+        *times, faults = row['where'].values()
+        numbers = [f'{number:.0f}' for number in (sum(times), *times, faults)]
+        lines.append((row['network'], row['mode'], images_of(row), row['peer'], *numbers))
+    return markdown(WHERE, lines)
 
 
 def given(number: float | None, form: str) -> str | None:

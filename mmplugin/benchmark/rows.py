@@ -6,6 +6,7 @@ from typing import Protocol
 from mmplugin.benchmark.memory import peak_bytes, saved_bytes
 from mmplugin.benchmark.roofline import roofline
 from mmplugin.benchmark.timing import interleaved
+from mmplugin.benchmark.where import whereabouts
 from mmplugin.benchmark.work import Peer, Work
 
 
@@ -18,7 +19,12 @@ class Case(Protocol):
 
 
 def compare(
-    case: Case, forms: list[str], work: Work, seconds: float, bandwidth: float
+    case: Case,
+    forms: list[str],
+    work: Work,
+    seconds: float,
+    bandwidth: float,
+    where: bool = False,
 ) -> list[dict]:
     """Measure one comparison.
 
@@ -28,11 +34,12 @@ def compare(
         work: what they do.
         seconds: to spend on the rounds, and half as much on the machine's products.
         bandwidth: of copies, measured, in bytes a second.
+        where: ask where the time goes, too, for half as many seconds. Default False.
 
     Returns:
         One row a peer, in order: times in milliseconds, memory in MB, and what the network needs
         at least, see ``roofline``; ``loss`` of a whole model that trains, which tells whether
-        peers do the same work.
+        peers do the same work; ``where``: see ``whereabouts``, or None.
 
     Raises:
         ValueError: for an unknown peer, or when no peer is left.
@@ -47,6 +54,7 @@ def compare(
     if work.training:
         steps = {form: noting(step, losses, form) for form, step in steps.items()}
     timings = interleaved(steps, seconds, work.device)
+    places = whereabouts(steps, seconds / 2) if where else {}
     peers.clear()
     steps.clear()
     position = roofline(case.peer('plain', work), work, bandwidth, seconds / 2)
@@ -58,6 +66,7 @@ def compare(
         row.update(ms=timing.median * 1e3, fastest=timing.fastest * 1e3)
         row.update(spread=timing.spread * 1e3, calls=timing.calls, speedup=first / timing.median)
         row.update(saved_mb=saved, peak_mb=peak and peak / 1e6, loss=losses.get(form), **position)
+        row.update(where=places.get(form))
         rows.append(row)
     return rows
 

@@ -21,6 +21,18 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
     add('--threads', type=int, help="of the CPU. Default: torch's")
 
 
+def check_device(device: str) -> None:
+    """Whether this machine has it.
+
+    Raises:
+        UserError: when it has not.
+    """
+    import torch
+
+    if device == 'cuda' and not torch.cuda.is_available():
+        raise UserError('--device cuda: there is no GPU that torch can use')
+
+
 def work_of(args: argparse.Namespace, mode: str, shape: str):
     """What a comparison is to do, as a ``Work``.
 
@@ -41,8 +53,6 @@ def work_of(args: argparse.Namespace, mode: str, shape: str):
         raise UserError(f'--dtype: {args.dtype!r} is none, e.g. float32 or bfloat16')
     if args.batch < 1:
         raise UserError(f'--batch takes 1 or more, got {args.batch}')
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        raise UserError('--device cuda: there is no GPU that torch can use')
     size = int(height), int(width)
     layout = getattr(torch, LAYOUTS[args.layout])
     return Work(mode, size, args.batch, dtype, args.device, args.amp, layout)

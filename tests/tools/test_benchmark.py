@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mmplugin.backbones import Container, PoolFormer
 from mmplugin.benchmark import between, scaling
@@ -16,6 +17,7 @@ from mmplugin.benchmark.peers import ready_peer
 from mmplugin.benchmark.roofline import count_flop, least_bytes
 from mmplugin.benchmark.timing import interleaved
 from mmplugin.benchmark.token_half import FORMS, TokenHalfCase
+from mmplugin.benchmark.where import BETWEEN, COLUMNS, KIND_OF, OTHER, whereabouts
 from mmplugin.benchmark.whole import WholeCase
 from mmplugin.benchmark.work import Work
 from mmplugin.layers import GroupNorm1
@@ -81,6 +83,12 @@ def test_compiled_peer(capsys):
     assert '| official-compiled |' in capsys.readouterr().out
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_a_gpu_that_is_not_there_is_named(capsys):
+    assert benchmark.main(['--device', 'cuda']) == 1
+    assert error_line(capsys) == 'error: --device cuda: there is no GPU that torch can use'
+
+
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
@@ -97,6 +105,8 @@ def test_compiled_peer(capsys):
         ([TOKENS, '--peers', 'timm'], "'timm' is no peer of a token half"),
         (['no-such.py'], 'config file no-such.py does not exist'),
         (['--scale', '--shapes', '64x64'], '--scale has its own sizes'),
+        (['--scale', '--where'], '--scale has its own sizes'),
+        (['--where', '--device', 'cuda'], '--where counts the time of a CPU alone'),
     ],
 )
 def test_mistakes_are_named(words, message, capsys, monkeypatch):
@@ -195,6 +205,39 @@ def test_operations_between_are_added_up(monkeypatch):
     found[Between(nn.GELU, large)] = 2
     assert between_seconds(found, 0, Work('inference', (64, 64))) == 3 + 1 + 2 * 4
     assert between_seconds(found, 0, Work('training', (64, 64))) == 3 + 3 + 2 * 2 * 4
+
+
+# where the time goes ----------------------------------------------------------------------------
+
+
+def test_where_in_the_table(tmp_path, capsys):
+    words = ['--peers', 'official', 'ours', '--where', '--out', str(tmp_path)]
+    assert benchmark.main([*QUICK, *words]) == 0
+    assert capsys.readouterr().out.count('| poolformer-s12 |') == 2 + 1 + 2
+    for row in json.loads((tmp_path / 'benchmark.json').read_text())['rows']:
+        assert list(row['where']) == [*COLUMNS, 'faults']
+        for kind in ('products', 'GELU', 'norms', 'pooling', OTHER):
+            assert row['where'][kind] > 0, kind
+
+
+def test_kinds_are_told_apart():
+    x = image(1, 4, 8, 8, dtype=torch.float32).requires_grad_()
+    large = torch.empty(2**24)
+    steps = {
+        'product': lambda: (x[0, 0] @ x[0, 0]).sum().backward(),
+        'pooling': lambda: functional.avg_pool2d(x, 3, 1, 1),
+        'memory': lambda: large.clone(),
+    }
+    found = whereabouts(steps, 0)
+    assert found['product']['products'] > 0 == found['product']['pooling']
+    assert found['pooling']['pooling'] > 0 == found['pooling']['products']
+    assert found['memory']['copies'] > 0 == found['memory'][BETWEEN]
+    assert found['memory']['faults'] > 10
+
+
+def test_kinds_name_operations_of_torch():
+    for name in KIND_OF:
+        assert hasattr(torch.ops.aten, name), name
 
 
 # token halves -----------------------------------------------------------------------------------

@@ -1,0 +1,77 @@
+"""Where the time of a step goes on a CPU: by kind of operation, in place."""
+
+import resource
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from torch.profiler import ProfilerActivity, profile
+
+KINDS = {
+    'products': (
+        'addmm addmm_ addmv addmv_ addr_ baddbmm bmm mm mv mkldnn_convolution '
+        'convolution_backward _slow_conv2d_forward _slow_conv2d_backward '
+        '_scaled_dot_product_flash_attention_for_cpu '
+        '_scaled_dot_product_flash_attention_for_cpu_backward'
+    ),
+    'GELU': 'gelu gelu_ gelu_backward',
+    'norms': (
+        'batch_norm_update_stats native_batch_norm native_batch_norm_backward native_group_norm '
+        'native_group_norm_backward native_layer_norm native_layer_norm_backward var var_mean'
+    ),
+    'pooling': 'avg_pool2d avg_pool2d_backward',
+    'copies': 'cat copy_ fill_ zero_',
+}
+"""By kind, names of torch's operations; a bias that a product spreads first is among the copies."""
+OTHER = 'other operations'
+"""Residuals, scales, sums, views and whatever else torch does."""
+BETWEEN = 'Python'
+"""The bodies of operations of ours, but for what they call, and the autograd engine."""
+COLUMNS = (*KINDS, OTHER, BETWEEN)
+
+KIND_OF = {name: kind for kind, names in KINDS.items() for name in names.split()}
+
+
+def kind_of(event: str) -> str:
+    """The kind of an event of torch's profiler: one of ``COLUMNS``."""
+    namespace, _, operation = event.rpartition('::')
+    if namespace not in ('aten', 'torchvision'):
+        return BETWEEN
+    return KIND_OF.get(operation, OTHER)
+
+
+def whereabouts(
+    steps: dict[str, Callable[[], object]], seconds: float, least: int = 3
+) -> dict[str, dict[str, float]]:
+    """Profile steps in turn, ABAB, each beside a step without the profiler.
+
+    Args:
+        steps: by name; each has run before.
+        seconds: begin no further round after this many.
+        least: rounds that are run in any case.
+
+    Returns:
+        By name: the milliseconds of each of ``COLUMNS``, which add up to the profiled step, and
+        ``faults``, the pages of fresh memory that the other step asked for; means over the rounds.
+    """
+    sums: dict[str, Counter] = {name: Counter() for name in steps}
+    rounds, start = 0, time.perf_counter()
+    while rounds < least or time.perf_counter() - start < seconds:
+        for name, step in steps.items():
+            before = page_faults()
+            step()
+            sums[name]['faults'] += page_faults() - before
+            with profile(activities=[ProfilerActivity.CPU]) as profiled:
+                step()
+            for event in profiled.key_averages():
+                sums[name][kind_of(event.key)] += event.self_cpu_time_total / 1e3
+        rounds += 1
+    return {
+        name: {column: total[column] / rounds for column in (*COLUMNS, 'faults')}
+        for name, total in sums.items()
+    }
+
+
+def page_faults() -> int:
+    """Pages that this process has got from the system so far without reading a disk."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
