@@ -10,7 +10,8 @@
 Peers: ours, plain (without fast paths), triton (fast='triton'), deploy, compiled (needs a C
 compiler), timm, timm-cl (channels_last), and for backbones, from a clone of the repository,
 official: the structure of the released code, layer by layer, in NCHW, and official-compiled. Every
-round runs each peer once; medians over rounds.
+round runs each peer once; medians over rounds. Of several comparisons each runs in a process of its
+own.
 """
 
 import argparse
@@ -92,9 +93,9 @@ def compare_all(args: argparse.Namespace, machine: dict) -> str:
     """Compare the peers of every network; the tables."""
     from mmplugin.benchmark.cases import case_of
     from mmplugin.benchmark.ceilings import copy_bandwidth
+    from mmplugin.benchmark.fresh import compare_named, in_process_of_its_own
     from mmplugin.benchmark.record import publish
     from mmplugin.benchmark.report import plot, roofline_table, table, where_table
-    from mmplugin.benchmark.rows import compare
 
     chosen = WHOLE
     if args.networks:
@@ -102,14 +103,16 @@ def compare_all(args: argparse.Namespace, machine: dict) -> str:
             (n, m, s) for n in args.networks for m in args.modes for s in args.shapes or ['512x512']
         ]
     works = [work_of(args, mode, shape) for _, mode, shape in chosen]
-    cases = [case_of(network) for network, _, _ in chosen]
+    for network in {network for network, _, _ in chosen}:
+        case_of(network)  # a config that cannot be read is said before the first hour
     bandwidth = copy_bandwidth(args.device)
     machine['copy_gb_s'] = round(bandwidth / 1e9, 1)
+    begin = in_process_of_its_own if len(chosen) > 1 else lambda call, *words: call(*words)
     rows = []
-    for (case, forms), work in zip(cases, works):
-        peers = args.peers or forms
-        rows += compare(case, peers, work, args.seconds, bandwidth, args.where)
-        tell(f'{case.name} {work.mode} {work.shape} done')
+    for (network, _, _), work in zip(chosen, works):
+        settings = args.peers, work, args.seconds, bandwidth, args.where
+        rows += begin(compare_named, network, *settings)
+        tell(f'{network} {work.mode} {work.shape} done')
     tables = [table(rows), roofline_table(rows, bandwidth)]
     if args.where:
         tables.append(where_table(rows))

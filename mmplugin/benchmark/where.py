@@ -25,19 +25,17 @@ KINDS = {
 """By kind, names of torch's operations; a bias that a product spreads first is among the copies."""
 OTHER = 'other operations'
 """Residuals, scales, sums, views and whatever else torch does."""
-BETWEEN = 'Python'
-"""The bodies of operations of ours, but for what they call, and the autograd engine."""
-COLUMNS = (*KINDS, OTHER, BETWEEN)
+OUTSIDE = 'outside of them'
+"""Python and the autograd engine: the step's time without that of torch's operations."""
+COLUMNS = (*KINDS, OTHER, OUTSIDE)
 
 KIND_OF = {name: kind for kind, names in KINDS.items() for name in names.split()}
 
 
-def kind_of(event: str) -> str:
-    """The kind of an event of torch's profiler: one of ``COLUMNS``."""
+def kind_of(event: str) -> str | None:
+    """The kind of an event of torch's profiler; None of what is no operation of torch."""
     namespace, _, operation = event.rpartition('::')
-    if namespace not in ('aten', 'torchvision'):
-        return BETWEEN
-    return KIND_OF.get(operation, OTHER)
+    return KIND_OF.get(operation, OTHER) if namespace in ('aten', 'torchvision') else None
 
 
 def whereabouts(
@@ -61,15 +59,26 @@ def whereabouts(
             before = page_faults()
             step()
             sums[name]['faults'] += page_faults() - before
-            with profile(activities=[ProfilerActivity.CPU]) as profiled:
-                step()
-            for event in profiled.key_averages():
-                sums[name][kind_of(event.key)] += event.self_cpu_time_total / 1e3
+            sums[name].update(profiled(step))
         rounds += 1
     return {
         name: {column: total[column] / rounds for column in (*COLUMNS, 'faults')}
         for name, total in sums.items()
     }
+
+
+def profiled(step: Callable[[], object]) -> Counter:
+    """Milliseconds of a step in each of ``COLUMNS``."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        start = time.perf_counter()
+        step()
+        outside = (time.perf_counter() - start) * 1e3
+    found: Counter = Counter()
+    for event in profiler.key_averages():
+        if kind := kind_of(event.key):
+            found[kind] += event.self_cpu_time_total / 1e3
+    found[OUTSIDE] = outside - found.total()
+    return found
 
 
 def page_faults() -> int:

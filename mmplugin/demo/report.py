@@ -92,9 +92,10 @@ def describe(parts: dict[str, dict], judged: bool) -> str:
     for name, part in parts.items():
         spent = part['train_seconds'] + part['test_seconds']
         verdict = 'missed: ' + '; '.join(part['missed']) if part['missed'] else 'bar reached'
-        verdict = verdict if judged else 'smoke run, no verdict'
         aim = part['seconds_aimed_at']
         side = 'over' if spent > aim else 'within'
-        lines.append(f'{name}: {verdict}; {spent:.0f} s, {side} the {aim} s meant for two cores')
+        judgement = f'{verdict}; {spent:.0f} s, {side} the {aim} s meant for two cores'
+        smoke = f'smoke run, no verdict; {spent:.0f} s'
+        lines.append(f'{name}: {judgement if judged else smoke}')
         lines += [f'  {key:<12} {part[key]}' for key in ('predictions', 'curves', 'checkpoint')]
     return '\n'.join(lines)

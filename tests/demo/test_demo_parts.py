@@ -49,7 +49,8 @@ def test_report_says_whether_the_bar_was_reached(tmp_path, missed, judged, passe
     assert content['passed'] is passed
     assert content['p']['metrics'] == {'a': 1.0}
     text = describe({'p': result(missed)}, judged)
-    assert '12 s, within the 300 s' in text and '/x.png' in text
+    assert '; 12 s' in text and '/x.png' in text
+    assert ('12 s, within the 300 s' in text) == judged
     assert ('missed: a 0 < 1' in text) == (bool(missed) and judged)
     assert ('no verdict' in text) != judged
 

@@ -1,6 +1,8 @@
 """tools/benchmark.py for real, at small sizes."""
 
 import json
+import os
+import time
 from collections import Counter
 
 import pytest
@@ -9,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from mmplugin.backbones import Container, PoolFormer
-from mmplugin.benchmark import between, scaling
+from mmplugin.benchmark import between, fresh, scaling
 from mmplugin.benchmark.between import Between, between_seconds, betweens_of
 from mmplugin.benchmark.ceilings import layer_seconds, layers_of
 from mmplugin.benchmark.memory import saved_bytes
@@ -17,7 +19,7 @@ from mmplugin.benchmark.peers import ready_peer
 from mmplugin.benchmark.roofline import count_flop, least_bytes
 from mmplugin.benchmark.timing import interleaved
 from mmplugin.benchmark.token_half import FORMS, TokenHalfCase
-from mmplugin.benchmark.where import BETWEEN, COLUMNS, KIND_OF, OTHER, whereabouts
+from mmplugin.benchmark.where import COLUMNS, KIND_OF, KINDS, OTHER, OUTSIDE, whereabouts
 from mmplugin.benchmark.whole import WholeCase
 from mmplugin.benchmark.work import Work
 from mmplugin.layers import GroupNorm1
@@ -39,7 +41,13 @@ BACKBONE = """
 CONFIGS = {'detector': DETECTOR, 'segmentor': SEGMENTOR}
 
 
-def test_table_record_and_picture(tmp_path, capsys, small_maps_fused):
+@pytest.fixture
+def same_process(monkeypatch):
+    """All comparisons in this one: faster, and what tests patch holds in it."""
+    monkeypatch.setattr(fresh, 'in_process_of_its_own', lambda call, *words: call(*words))
+
+
+def test_table_record_and_picture(tmp_path, capsys, same_process, small_maps_fused):
     words = ['--peers', 'official', 'timm-cl', 'ours', 'deploy', '--modes', 'inference', 'training']
     assert benchmark.main([*QUICK, *words, '--out', str(tmp_path)]) == 0
     printed = capsys.readouterr().out
@@ -71,6 +79,13 @@ def test_table_record_and_picture(tmp_path, capsys, small_maps_fused):
 def test_other_ways_to_run(words, capsys):
     assert benchmark.main([*QUICK, '--peers', 'ours', 'triton', 'timm', *words]) == 0
     assert '| timm |' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_comparisons_in_processes_of_their_own(capsys):
+    words = ['--peers', 'official', 'ours', '--shapes', '64x32', '32x64', '--seconds', '0']
+    assert benchmark.main(['poolformer-s12', 'container-light', *words]) == 0
+    assert capsys.readouterr().out.count('| 1 x 32 x 64 | ours |') == 2
 
 
 @pytest.mark.slow
@@ -113,6 +128,20 @@ def test_mistakes_are_named(words, message, capsys, monkeypatch):
     monkeypatch.setattr('mmplugin.benchmark.ceilings.copy_bandwidth', lambda device: 1e9)
     assert benchmark.main(words) == 1
     assert message in error_line(capsys)
+
+
+def test_a_process_of_its_own_has_as_many_threads():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert fresh.in_process_of_its_own(torch.get_num_threads) == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_process_of_its_own_may_end_early():
+    with pytest.raises(ValueError, match='process of 3 ended without a result'):
+        fresh.in_process_of_its_own(os._exit, 3)
 
 
 def test_calls_take_turns():
@@ -227,12 +256,14 @@ def test_kinds_are_told_apart():
         'product': lambda: (x[0, 0] @ x[0, 0]).sum().backward(),
         'pooling': lambda: functional.avg_pool2d(x, 3, 1, 1),
         'memory': lambda: large.clone(),
+        'python': lambda: time.sleep(0.02),
     }
     found = whereabouts(steps, 0)
     assert found['product']['products'] > 0 == found['product']['pooling']
     assert found['pooling']['pooling'] > 0 == found['pooling']['products']
-    assert found['memory']['copies'] > 0 == found['memory'][BETWEEN]
-    assert found['memory']['faults'] > 10
+    assert found['memory']['copies'] > 0 and found['memory']['faults'] > 10
+    assert found['python'][OUTSIDE] > 19
+    assert not any(found['python'][kind] for kind in (*KINDS, OTHER))
 
 
 def test_kinds_name_operations_of_torch():
@@ -256,7 +287,7 @@ def test_token_halves_move_their_maps(mode, passes, small_maps_fused):
     assert count_flop(triton.step) == 0
 
 
-def test_token_halves_in_the_table(capsys):
+def test_token_halves_in_the_table(capsys, same_process):
     words = [TOKENS, '--modes', 'inference', 'training', '--shapes', '64x64', '--seconds', '0']
     assert benchmark.main(words) == 0
     printed = capsys.readouterr().out

@@ -1,0 +1,48 @@
+"""Comparisons in processes of their own, so that none depends on what ran before it.
+
+glibc keeps more of the freed memory, the larger the pieces it has seen: behind a comparison on
+large maps, networks no longer pay for the fresh memory that they ask for on small ones.
+"""
+
+import contextlib
+import multiprocessing
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import torch
+
+from mmplugin.benchmark.cases import case_of
+from mmplugin.benchmark.rows import compare
+from mmplugin.benchmark.work import Work
+
+
+def compare_named(network: str, peers: list[str] | None, work: Work, *settings) -> list[dict]:
+    """``compare`` on the case of a name.
+
+    Args:
+        network: see ``case_of``.
+        peers: None: those that the network has by default.
+        work, settings: of ``compare``.
+    """
+    case, forms = case_of(network)
+    with contextlib.redirect_stdout(sys.stderr):  # frameworks log there
+        return compare(case, peers or forms, work, *settings)
+
+
+def in_process_of_its_own(call: Callable[..., object], *args) -> object:
+    """``call(*args)`` in a new process with as many threads as this one.
+
+    Raises:
+        ValueError: when the process ends without a result; and whatever ``call`` raises.
+    """
+    context = multiprocessing.get_context('spawn')
+    threads = (torch.get_num_threads(),)
+    with ProcessPoolExecutor(1, context, torch.set_num_threads, threads) as pool:
+        try:
+            return pool.submit(call, *args).result()
+        except BrokenProcessPool as error:
+            raise ValueError(
+                f'the process of {args[0]} ended without a result; was there memory enough?'
+            ) from error
