@@ -74,6 +74,8 @@ def benchmark(args: argparse.Namespace) -> None:
 
     if args.where and args.device != 'cpu':
         raise UserError('--where counts the time of a CPU alone')
+    if args.where and any('compiled' in peer for peer in args.peers or ()):
+        raise UserError('--where does not see into compiled peers')
     check_device(args.device)
     if args.seconds is None:
         args.seconds = 1 if args.scale else 20
@@ -103,8 +105,8 @@ def compare_all(args: argparse.Namespace, machine: dict) -> str:
             (n, m, s) for n in args.networks for m in args.modes for s in args.shapes or ['512x512']
         ]
     works = [work_of(args, mode, shape) for _, mode, shape in chosen]
-    for network in {network for network, _, _ in chosen}:
-        case_of(network)  # a config that cannot be read is said before the first hour
+    for network in dict.fromkeys(network for network, _, _ in chosen):
+        case_of(network)  # a config that cannot be read is said first
     bandwidth = copy_bandwidth(args.device)
     machine['copy_gb_s'] = round(bandwidth / 1e9, 1)
     begin = in_process_of_its_own if len(chosen) > 1 else lambda call, *words: call(*words)

@@ -16,6 +16,7 @@ import torch
 from mmplugin.benchmark.cases import case_of
 from mmplugin.benchmark.rows import compare
 from mmplugin.benchmark.work import Work
+from mmplugin.cli.errors import UserError
 
 
 def compare_named(network: str, peers: list[str] | None, work: Work, *settings) -> list[dict]:
@@ -44,5 +45,8 @@ def in_process_of_its_own(call: Callable[..., object], *args) -> object:
             return pool.submit(call, *args).result()
         except BrokenProcessPool as error:
             raise ValueError(
-                f'the process of {args[0]} ended without a result; was there memory enough?'
+                'the process of a comparison ended without a result; was there memory enough?'
             ) from error
+        except UserError as error:
+            error.__cause__ = None  # the trace of the other process, which a mistake needs not
+            raise

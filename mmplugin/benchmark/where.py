@@ -19,14 +19,16 @@ KINDS = {
         'batch_norm_update_stats native_batch_norm native_batch_norm_backward native_group_norm '
         'native_group_norm_backward native_layer_norm native_layer_norm_backward var var_mean'
     ),
-    'pooling': 'avg_pool2d avg_pool2d_backward',
+    'pooling': (
+        'avg_pool2d avg_pool2d_backward max_pool2d_with_indices max_pool2d_with_indices_backward'
+    ),
     'copies': 'cat copy_ fill_ zero_',
 }
 """By kind, names of torch's operations; a bias that a product spreads first is among the copies."""
 OTHER = 'other operations'
 """Residuals, scales, sums, views and whatever else torch does."""
 OUTSIDE = 'outside of them'
-"""Python and the autograd engine: the step's time without that of torch's operations."""
+"""Python, the autograd engine and giving memory back: the step without torch's operations."""
 COLUMNS = (*KINDS, OTHER, OUTSIDE)
 
 KIND_OF = {name: kind for kind, names in KINDS.items() for name in names.split()}

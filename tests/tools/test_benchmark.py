@@ -22,6 +22,7 @@ from mmplugin.benchmark.token_half import FORMS, TokenHalfCase
 from mmplugin.benchmark.where import COLUMNS, KIND_OF, KINDS, OTHER, OUTSIDE, whereabouts
 from mmplugin.benchmark.whole import WholeCase
 from mmplugin.benchmark.work import Work
+from mmplugin.cli import UserError
 from mmplugin.layers import GroupNorm1
 from mmplugin.mixers.pooling import Pooling
 from tests.families import TINY
@@ -82,7 +83,7 @@ def test_other_ways_to_run(words, capsys):
 
 
 @pytest.mark.slow
-def test_comparisons_in_processes_of_their_own(capsys):
+def test_other_processes_compare(capsys):
     words = ['--peers', 'official', 'ours', '--shapes', '64x32', '32x64', '--seconds', '0']
     assert benchmark.main(['poolformer-s12', 'container-light', *words]) == 0
     assert capsys.readouterr().out.count('| 1 x 32 x 64 | ours |') == 2
@@ -122,6 +123,7 @@ def test_a_gpu_that_is_not_there_is_named(capsys):
         (['--scale', '--shapes', '64x64'], '--scale has its own sizes'),
         (['--scale', '--where'], '--scale has its own sizes'),
         (['--where', '--device', 'cuda'], '--where counts the time of a CPU alone'),
+        (['--where', '--peers', 'compiled'], '--where does not see into compiled peers'),
     ],
 )
 def test_mistakes_are_named(words, message, capsys, monkeypatch):
@@ -139,8 +141,29 @@ def test_a_process_of_its_own_has_as_many_threads():
         torch.set_num_threads(before)
 
 
+def refuse(text: str) -> None:
+    raise UserError(text)
+
+
+def test_a_mistake_in_a_process_of_its_own_stays_one_line():
+    with pytest.raises(UserError, match='this one') as caught:
+        fresh.in_process_of_its_own(refuse, 'this one')
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(('networks', 'own'), [(1, 0), (2, 2)])
+def test_several_comparisons_have_processes_of_their_own(networks, own, monkeypatch):
+    begun = []
+    monkeypatch.setattr('mmplugin.benchmark.ceilings.copy_bandwidth', lambda device: 1e9)
+    monkeypatch.setattr(fresh, 'compare_named', lambda *words: [])
+    monkeypatch.setattr(fresh, 'in_process_of_its_own', lambda *words: begun.append(words) or [])
+    names = ['poolformer-s12', 'container-light'][:networks]
+    assert benchmark.main(names) == 0
+    assert [words[1] for words in begun] == names[:own]
+
+
 def test_a_process_of_its_own_may_end_early():
-    with pytest.raises(ValueError, match='process of 3 ended without a result'):
+    with pytest.raises(ValueError, match='process of a comparison ended without a result'):
         fresh.in_process_of_its_own(os._exit, 3)
 
 
