@@ -105,15 +105,16 @@ def compare_all(args: argparse.Namespace, machine: dict) -> str:
             (n, m, s) for n in args.networks for m in args.modes for s in args.shapes or ['512x512']
         ]
     works = [work_of(args, mode, shape) for _, mode, shape in chosen]
-    for network in dict.fromkeys(network for network, _, _ in chosen):
-        case_of(network)  # a config that cannot be read is said first
     bandwidth = copy_bandwidth(args.device)
     machine['copy_gb_s'] = round(bandwidth / 1e9, 1)
-    begin = in_process_of_its_own if len(chosen) > 1 else lambda call, *words: call(*words)
+    measure = compare_named
+    if len(chosen) > 1:
+        measure = partial(in_process_of_its_own, compare_named)
+        for network in dict.fromkeys(network for network, _, _ in chosen):
+            case_of(network)  # a config that cannot be read is said first
     rows = []
     for (network, _, _), work in zip(chosen, works):
-        settings = args.peers, work, args.seconds, bandwidth, args.where
-        rows += begin(compare_named, network, *settings)
+        rows += measure(network, args.peers, work, args.seconds, bandwidth, args.where)
         tell(f'{network} {work.mode} {work.shape} done')
     tables = [table(rows), roofline_table(rows, bandwidth)]
     if args.where:

@@ -4,7 +4,6 @@ glibc keeps more of the freed memory, the larger the pieces it has seen: behind 
 large maps, networks no longer pay for the fresh memory that they ask for on small ones.
 """
 
-import contextlib
 import multiprocessing
 import sys
 from collections.abc import Callable
@@ -19,17 +18,29 @@ from mmplugin.benchmark.work import Work
 from mmplugin.cli.errors import UserError
 
 
-def compare_named(network: str, peers: list[str] | None, work: Work, *settings) -> list[dict]:
+def compare_named(
+    network: str,
+    peers: list[str] | None,
+    work: Work,
+    seconds: float,
+    bandwidth: float,
+    where: bool,
+) -> list[dict]:
     """``compare`` on the case of a name.
 
     Args:
         network: see ``case_of``.
         peers: None: those that the network has by default.
-        work, settings: of ``compare``.
+        work, seconds, bandwidth, where: of ``compare``.
     """
     case, forms = case_of(network)
-    with contextlib.redirect_stdout(sys.stderr):  # frameworks log there
-        return compare(case, peers or forms, work, *settings)
+    return compare(case, peers or forms, work, seconds, bandwidth, where)
+
+
+def set_up(threads: int) -> None:
+    """What a new process needs: as many threads, and stdout left to the result alone."""
+    torch.set_num_threads(threads)
+    sys.stdout = sys.stderr
 
 
 def in_process_of_its_own(call: Callable[..., object], *args) -> object:
@@ -39,8 +50,7 @@ def in_process_of_its_own(call: Callable[..., object], *args) -> object:
         ValueError: when the process ends without a result; and whatever ``call`` raises.
     """
     context = multiprocessing.get_context('spawn')
-    threads = (torch.get_num_threads(),)
-    with ProcessPoolExecutor(1, context, torch.set_num_threads, threads) as pool:
+    with ProcessPoolExecutor(1, context, set_up, (torch.get_num_threads(),)) as pool:
         try:
             return pool.submit(call, *args).result()
         except BrokenProcessPool as error:

@@ -1,8 +1,9 @@
 """Timing several things in one run, so that what disturbs the machine disturbs all of them."""
 
+import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -30,16 +31,23 @@ def interleaved(
         least: rounds that are run in any case.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    rounds, start = 0, time.perf_counter()
-    while rounds <= least or time.perf_counter() - start < seconds:
+    for _ in rounds(seconds, least + 1):
         for name, call in calls.items():
             before = time.perf_counter()
             call()
             if device == 'cuda':
                 torch.cuda.synchronize()
             times[name].append(time.perf_counter() - before)
-        rounds += 1
     return {name: summary(values[1:]) for name, values in times.items()}
+
+
+def rounds(seconds: float, least: int) -> Iterator[int]:
+    """Counts rounds from 0: ``least`` in any case, and more while ``seconds`` are not over."""
+    start = time.perf_counter()
+    for number in itertools.count():
+        if number >= least and time.perf_counter() - start >= seconds:
+            return
+        yield number
 
 
 def summary(values: list[float]) -> Timing:

@@ -4,8 +4,11 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Callable
+from statistics import fmean
 
 from torch.profiler import ProfilerActivity, profile
+
+from mmplugin.benchmark.timing import rounds
 
 KINDS = {
     'products': (
@@ -54,18 +57,17 @@ def whereabouts(
         By name: the milliseconds of each of ``COLUMNS``, which add up to the profiled step, and
         ``faults``, the pages of fresh memory that the other step asked for; means over the rounds.
     """
-    sums: dict[str, Counter] = {name: Counter() for name in steps}
-    rounds, start = 0, time.perf_counter()
-    while rounds < least or time.perf_counter() - start < seconds:
+    found: dict[str, list[Counter]] = {name: [] for name in steps}
+    for _ in rounds(seconds, least):
         for name, step in steps.items():
             before = page_faults()
             step()
-            sums[name]['faults'] += page_faults() - before
-            sums[name].update(profiled(step))
-        rounds += 1
+            faults = page_faults() - before
+            found[name].append(profiled(step))
+            found[name][-1]['faults'] = faults
     return {
-        name: {column: total[column] / rounds for column in (*COLUMNS, 'faults')}
-        for name, total in sums.items()
+        name: {column: fmean(one[column] for one in times) for column in (*COLUMNS, 'faults')}
+        for name, times in found.items()
     }
 
 
@@ -74,12 +76,12 @@ def profiled(step: Callable[[], object]) -> Counter:
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         start = time.perf_counter()
         step()
-        outside = (time.perf_counter() - start) * 1e3
+        elapsed = time.perf_counter() - start
     found: Counter = Counter()
     for event in profiler.key_averages():
         if kind := kind_of(event.key):
             found[kind] += event.self_cpu_time_total / 1e3
-    found[OUTSIDE] = outside - found.total()
+    found[OUTSIDE] = elapsed * 1e3 - found.total()
     return found
 
 
